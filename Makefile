@@ -1,0 +1,56 @@
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 10s
+
+# The race detector needs cgo; what is shipped does not.
+GOTEST := CGO_ENABLED=1 go test -race -timeout 10m
+
+.PHONY: build test unit e2e fuzz bench demo lint fmt clean help haproxy cc
+
+build: ## build bin/peersd, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/peersd ./cmd/peersd
+
+test: haproxy cc lint ## everything: lint, unit, race, fuzz seeds, and end to end against HAProxy 2.6, 3.0, 3.2 and 3.4
+	$(GOTEST) ./...
+
+unit: cc ## what needs no HAProxy
+	$(GOTEST) -short ./...
+
+e2e: haproxy cc ## what needs HAProxy; PEERSD_HAPROXY=3.2 for one release line of it
+	$(GOTEST) $$(grep -rl --include='*_test.go' 'haproxytest\.Each' . | xargs -n1 dirname | sort -u)
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@set -e; for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$target in $$pkg"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench: ## all benchmarks
+	go test -short -run '^$$' -bench . -benchmem ./...
+
+demo: haproxy ## two real HAProxys and peersd on loopback; one is killed and gets its tables back
+	@go run ./internal/demo
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -s -l .); [ -z "$$unformatted" ] || { echo "run make fmt, for:" $$unformatted; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+fmt: ## format all Go code
+	gofmt -s -w .
+
+clean: ## remove all that make made, the HAProxys too
+	rm -rf bin .cache
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /  \1\t/p' Makefile | expand -t 12
+
+# Without one of its HAProxys a test is skipped by name; where CI=true nothing may be.
+haproxy:
+	@scripts/haproxy.sh || [ "$$CI" != true ]
+
+# For the race detector.
+cc:
+	@echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || scripts/install.sh gcc libc6-dev
