@@ -1,0 +1,139 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// MaxPayload is the longest payload that is accepted, in bytes. It is
+// HAProxy's default tune.bufsize; a message over it is answered with
+// [SizeLimit], as HAProxy does.
+const MaxPayload = 16384
+
+// MaxSend is the longest message, header included, that is ever sent, in
+// bytes. HAProxy closes a session over a message that does not fit its buffer
+// beside the headroom that it keeps (tune.maxrewrite, 1024).
+const MaxSend = MaxPayload - 1024
+
+// headerLen is the longest header of a frame: class, type, and a payload
+// length of at most 5 bytes, as in HAProxy.
+const headerLen = 2 + 5
+
+// A Frame is one message as it came, not yet looked into.
+type Frame struct {
+	Type MessageType
+	// Payload is what followed the length, nil for messages without one. It
+	// is valid until the next call of [Reader.Next].
+	Payload []byte
+}
+
+// AppendFrame appends a frame of type t around payload. t has to be one that
+// carries a payload.
+func AppendFrame(b []byte, t MessageType, payload []byte) []byte {
+	b = AppendVarint(AppendMessage(b, t), uint64(len(payload)))
+	return append(b, payload...)
+}
+
+// ParseFrame reads one frame from the front of b and returns it with the
+// number of bytes that it took, 0 where b ends inside the frame. An error is
+// always an [*Error]: a reserved class, a length of more than 5 bytes or one
+// over [MaxPayload].
+func ParseFrame(b []byte) (f Frame, n int, err error) {
+	if len(b) < 2 {
+		if len(b) == 1 && b[0] == classReserved {
+			return Frame{}, 0, malformed("message of the reserved class 255")
+		}
+		return Frame{}, 0, nil
+	}
+	f.Type = MessageType(b[0])<<8 | MessageType(b[1])
+	if f.Type.reserved() {
+		return Frame{}, 0, malformed("message of the reserved class 255")
+	}
+	if !f.Type.hasPayload() {
+		return f, 2, nil
+	}
+	size, sizeLen := ParseVarint(b[2:min(len(b), headerLen)])
+	switch {
+	case sizeLen == 0 && len(b) >= headerLen:
+		return Frame{}, 0, malformed("length of %v takes more than %d bytes", f.Type, headerLen-2)
+	case sizeLen == 0:
+		return Frame{}, 0, nil
+	case size > MaxPayload:
+		return Frame{}, 0, &Error{
+			Reply:  SizeLimit,
+			Reason: fmt.Sprintf("%v is longer than %d bytes", f.Type, MaxPayload),
+		}
+	}
+	n = 2 + sizeLen + int(size)
+	if n > len(b) {
+		return Frame{}, 0, nil
+	}
+	f.Payload = b[2+sizeLen : n : n]
+	return f, n, nil
+}
+
+// A Reader cuts a stream into frames. It never holds more than one message
+// of [MaxPayload] and what arrived along with it.
+type Reader struct {
+	src io.Reader
+	buf []byte // buf[:end] was read, buf[:pos] handed out
+	pos int
+	end int
+}
+
+// NewReader returns a Reader of src.
+func NewReader(src io.Reader) *Reader {
+	return &Reader{src: src, buf: make([]byte, 2*(headerLen+MaxPayload))}
+}
+
+// Next returns the next frame. Its payload is valid until the next call.
+//
+// The error is an [*Error] where the peer broke the protocol, [io.EOF] where
+// the stream ended between two frames, [io.ErrUnexpectedEOF] where it ended
+// inside one, or what the source returned.
+func (r *Reader) Next() (Frame, error) {
+	for {
+		f, n, err := ParseFrame(r.buf[r.pos:r.end])
+		if err != nil {
+			return Frame{}, err
+		}
+		if n > 0 {
+			r.pos += n
+			return f, nil
+		}
+		if err := r.fill(); err != nil {
+			return Frame{}, err
+		}
+	}
+}
+
+// Buffered reports whether a whole frame is there already, so that the next
+// call of Next will not have to wait for the source.
+func (r *Reader) Buffered() bool {
+	_, n, err := ParseFrame(r.buf[r.pos:r.end])
+	return n > 0 || err != nil
+}
+
+func (r *Reader) fill() error {
+	if r.pos > 0 {
+		r.end = copy(r.buf, r.buf[r.pos:r.end])
+		r.pos = 0
+	}
+	for range maxEmptyReads {
+		n, err := r.src.Read(r.buf[r.end:])
+		r.end += n
+		switch {
+		case n > 0:
+			return nil
+		case errors.Is(err, io.EOF) && r.end > 0:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+// maxEmptyReads is how often in a row a source may return nothing and no error.
+const maxEmptyReads = 100
