@@ -1,0 +1,42 @@
+package haproxytest
+
+import "testing"
+
+// Start starts a HAProxy for a test, with which it ends; so do those that come of its Reload and Restart. What they
+// wrote is shown if the test fails.
+func (r Release) Start(tb testing.TB, name, config string) *Process {
+	tb.Helper()
+	onStart := func(p *Process) {
+		tb.Cleanup(func() {
+			p.Kill()
+			if tb.Failed() {
+				tb.Logf("HAProxy %s %q, process %d, wrote:\n%s", r.Version, name, p.PID(), p.Output())
+			}
+		})
+	}
+	p, err := Start(r, Options{Name: name, Config: config, onStart: onStart})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// MustCommand is Command for a test.
+func (p *Process) MustCommand(tb testing.TB, cmd string) string {
+	tb.Helper()
+	answer, err := p.Command(cmd)
+	if err != nil {
+		tb.Fatalf("%s: %v", cmd, err)
+	}
+	return answer
+}
+
+// MustTable is Table for a test.
+func (p *Process) MustTable(tb testing.TB, name string) Table {
+	tb.Helper()
+	t, err := p.Table(name)
+	if err != nil {
+		tb.Fatalf("show table %s: %v", name, err)
+	}
+	return t
+}
