@@ -1,0 +1,316 @@
+package table
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/peersd/peersd/protocol"
+)
+
+// step is one update of the entry "k", and what the entry is after it.
+type step struct {
+	at    int64 // ms
+	how   How
+	u     *protocol.Update
+	taken bool
+	want  string // remaining and values; "" for none
+}
+
+func TestMergeHow(t *testing.T) {
+	k := func(v uint64) *protocol.Update { return update("k", v) }
+	kt := func(remaining uint32, v uint64) *protocol.Update { return timed(remaining, "k", v) }
+	for name, steps := range map[string][]step{
+		"live restarts the lifetime": {
+			{0, Live, k(1), true, "1000 [1]"},
+			{600, Live, k(1), true, "1000 [1]"},
+			{700, Local, k(2), true, "1000 [2]"},
+			{800, Pushed, k(3), true, "1000 [3]"},
+		},
+		"taught fills a gap with its own lifetime": {{0, Taught, kt(300, 5), true, "300 [5]"}},
+		"taught staler is refused": {
+			{0, Live, k(1), true, "1000 [1]"},
+			{100, Taught, kt(899, 5), false, "900 [1]"},
+		},
+		"taught as fresh or fresher replaces": {
+			{0, Live, k(1), true, "1000 [1]"},
+			{100, Taught, kt(900, 5), true, "900 [5]"},
+			{200, Taught, kt(801, 6), true, "801 [6]"},
+		},
+		"taught after pushed is believed, once": {
+			{0, Pushed, k(1), true, "1000 [1]"},
+			{0, Taught, kt(200, 1), true, "200 [1]"},
+			{0, Taught, kt(199, 9), false, "200 [1]"},
+		},
+		"taught after pushed is believed where it is longer": {
+			{0, Pushed, k(1), true, "1000 [1]"},
+			{500, Taught, kt(700, 2), true, "700 [2]"},
+		},
+		"live after pushed is certain": {
+			{0, Pushed, k(1), true, "1000 [1]"},
+			{0, Live, k(2), true, "1000 [2]"},
+			{0, Taught, kt(200, 1), false, "1000 [2]"},
+		},
+		"untimed lesson fills gaps": {{0, Taught, k(1), true, "1000 [1]"}},
+		"untimed lesson replaces nothing": {
+			{0, Live, k(1), true, "1000 [1]"},
+			{500, Taught, k(2), false, "500 [1]"},
+		},
+		"untimed lesson replaces not even what was pushed": {
+			{0, Pushed, k(1), true, "1000 [1]"},
+			{500, Taught, k(2), false, "500 [1]"},
+			{500, Taught, kt(100, 3), true, "100 [3]"},
+		},
+		"replayed equal is nothing": {
+			{0, Taught, kt(300, 5), true, "300 [5]"},
+			{100, Replayed, k(5), false, "200 [5]"},
+		},
+		"replayed with other values is taken": {
+			{0, Taught, kt(300, 5), true, "300 [5]"},
+			{100, Replayed, k(6), true, "1000 [6]"},
+		},
+		"replayed of nothing known is taken": {{0, Replayed, k(6), true, "1000 [6]"}},
+		"replayed makes a pushed one certain where it is taken": {
+			{0, Pushed, k(1), true, "1000 [1]"},
+			{0, Replayed, k(2), true, "1000 [2]"},
+			{0, Taught, kt(10, 3), false, "1000 [2]"},
+		},
+		"lifetimes are capped at the definition's": {
+			{0, Taught, kt(1001, 5), true, "1000 [5]"},
+			{0, Taught, kt(math.MaxUint32, 6), true, "1000 [6]"},
+		},
+		"a timed live one keeps its lifetime": {{0, Live, kt(10, 1), true, "10 [1]"}},
+		"nothing is left of it": {
+			{0, Taught, kt(0, 5), false, ""},
+			{0, Live, kt(0, 5), false, ""},
+		},
+		"remaining 0 does not end what is known": {
+			{0, Live, k(1), true, "1000 [1]"},
+			{0, Taught, kt(0, 5), false, "1000 [1]"},
+		},
+		"last ms": {
+			{0, Taught, kt(1, 5), true, "1 [5]"},
+			{1, Replayed, k(5), true, "1000 [5]"}, // it had ended
+		},
+		"ended is as if unknown": {
+			{0, Live, k(1), true, "1000 [1]"},
+			{1000, Taught, kt(10, 2), true, "10 [2]"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.GPC0))
+			runSteps(t, tb, src, steps)
+		})
+	}
+}
+
+func runSteps(t *testing.T, tb *Table, src *Source, steps []step) {
+	t.Helper()
+	for i, s := range steps {
+		if taken := src.Merge(at(s.at), s.u, s.how); taken != s.taken {
+			t.Fatalf("step %d: taken %v, want %v", i, taken, s.taken)
+		}
+		if got := get(tb, "k", at(s.at)); got != s.want {
+			t.Fatalf("step %d: %q, want %q", i, got, s.want)
+		}
+		check(t, tb)
+	}
+}
+
+func TestMergeForEver(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 0, protocol.GPC0))
+	const day = 86_400_000
+	runSteps(t, tb, src, []step{
+		{0, Taught, timed(0, "k", 1), true, "0 [1]"},
+		{1, Taught, timed(0, "k", 2), false, "0 [1]"},
+		{2, Taught, update("k", 2), false, "0 [1]"},
+		{3, Live, update("k", 3), true, "0 [3]"},
+		{4, Replayed, update("k", 3), false, "0 [3]"},
+		{5, Pushed, update("k", 4), true, "0 [4]"},
+		{6, Taught, timed(0, "k", 5), true, "0 [5]"},
+		{7, Taught, timed(99, "k", 6), false, "0 [5]"},
+		{1000 * day, Replayed, update("k", 5), false, "0 [5]"},
+	})
+	if n, again := tb.Expire(at(1e12), 10); n != 0 || !again.IsZero() {
+		t.Errorf("Expire of a table without ends: %d, %v", n, again)
+	}
+	var b Batch
+	if tb.Find([]byte("k"), at(1e12), &b); b.Expires(0) {
+		t.Error("entry has an end")
+	}
+	b.Release()
+}
+
+// Two peers define the table with other lifetimes: each one's updates live as
+// long as its own definition says.
+func TestMergeLifetimesOfTwoDefinitions(t *testing.T) {
+	def := define(protocol.KeyString, 9, 1000, protocol.GPC0)
+	for0 := change(def, func(d *protocol.Definition) { d.Expire = 0 })
+	longest := change(def, func(d *protocol.Definition) { d.Expire = math.MaxUint32 })
+	tb, src := newTable1(def)
+	src0, srcMax := tb.Source(for0), tb.Source(longest)
+
+	src.Merge(at(0), update("k", 1), Live)
+	src0.Merge(at(0), update("k", 2), Live) // leaves the expiry queue
+	expect(t, "for ever", get(tb, "k", at(1e15)), "0 [2]")
+	check(t, tb)
+	src.Merge(at(0), update("k", 3), Live) // and comes back to it
+	expect(t, "1 s", get(tb, "k", at(1)), "999 [3]")
+	check(t, tb)
+	srcMax.Merge(at(0), update("k", 4), Live)
+	expect(t, "longest", get(tb, "k", at(0)), "4294967295 [4]")
+	expect(t, "longest, last ms", get(tb, "k", at(math.MaxUint32-1)), "1 [4]")
+	expect(t, "longest, over", get(tb, "k", at(math.MaxUint32)), "")
+	srcMax.Merge(at(0), timed(math.MaxUint32, "k", 5), Taught)
+	expect(t, "taught longest", get(tb, "k", at(0)), "4294967295 [5]")
+	_, again := tb.Expire(at(0), 10)
+	n, _ := tb.Expire(again, 10)
+	for n == 0 && !again.IsZero() {
+		n, again = tb.Expire(again, 10)
+	}
+	expect(t, "dropped at its end", n, 1)
+}
+
+func TestMergeLogs(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.GPC0))
+	for _, k := range []string{"a", "b", "c"} {
+		src.Merge(epoch, update(k, 1), Live)
+	}
+	p := tb.Position()
+	src.Merge(epoch, update("b", 2), Local)
+	expect(t, "learned", keysOf(tb, Learned, 0, epoch), "[a c]")
+	expect(t, "changed", keysOf(tb, Changed, 0, epoch), "[b]")
+	expect(t, "pending", []bool{tb.Pending(Learned, p), tb.Pending(Changed, p)}, "[false true]")
+	src.Merge(epoch, update("a", 2), Live)
+	src.Merge(epoch, update("b", 3), Live)
+	expect(t, "learned again", keysOf(tb, Learned, 0, epoch), "[c a b]")
+	expect(t, "learned since", keysOf(tb, Learned, p, epoch), "[a b]")
+	expect(t, "changed again", keysOf(tb, Changed, 0, epoch), "[]")
+	src.Merge(epoch, timed(1, "a", 9), Taught) // refused
+	expect(t, "learned still", keysOf(tb, Learned, 0, epoch), "[c a b]")
+	s := tb.Stats()
+	expect(t, "stats", []uint64{uint64(s.Entries), s.Merged, s.Stale, s.Expired}, "[3 6 1 0]")
+	expect(t, "after the end", keysOf(tb, Learned, 0, at(1000)), "[]")
+}
+
+// What an update does not bring stays, and rates among it age on.
+func TestMergePartial(t *testing.T) {
+	all := define(protocol.KeyString, 9, 0, protocol.ServerID, protocol.GPC0, protocol.HTTPReqRate, protocol.BytesInCount, protocol.BytesInRate, protocol.ServerKey)
+	some := define(protocol.KeyString, 9, 0, protocol.GPC0, protocol.BytesInRate)
+	tb, src := newTable1(all)
+	part := tb.Source(some)
+	minus3 := uint64(math.MaxUint64 - 2)
+	u := update("k", minus3, 5, 100, 20, 30, 1<<40, 200, 21, 31, 0)
+	u.ServerKey = "s1"
+	src.Merge(at(0), u, Live)
+	part.Merge(at(50), update("k", 6, 1, 2, 3), Live)
+	expect(t, "partial", get(tb, "k", at(50)), "0 [18446744073709551613 6 150 20 30 1099511627776 1 2 3 0] s1")
+	expect(t, "later", get(tb, "k", at(60)), "0 [18446744073709551613 6 160 20 30 1099511627776 11 2 3 0] s1")
+	part.Merge(at(70), update("k", 6, 1, 2, 3), Live)
+	part.Merge(at(70), update("k", 6, 1, 2, 3), Live)
+	expect(t, "twice", get(tb, "k", at(70)), "0 [18446744073709551613 6 170 20 30 1099511627776 1 2 3 0] s1")
+	// One late by a clock that was read before: nothing runs backwards.
+	part.Merge(at(69), update("k", 6, 1, 2, 3), Live)
+	expect(t, "late", get(tb, "k", at(70)), "0 [18446744073709551613 6 170 20 30 1099511627776 1 2 3 0] s1")
+
+	u.ServerKey = ""
+	src.Merge(at(80), u, Live)
+	expect(t, "no server", get(tb, "k", at(80)), "0 [18446744073709551613 5 100 20 30 1099511627776 200 21 31 0]")
+	check(t, tb)
+}
+
+func TestReplayedCompares(t *testing.T) {
+	def := define(protocol.KeyString, 9, 1000, protocol.ServerID, protocol.BytesInCount, protocol.HTTPReqRate, protocol.ServerKey, protocol.GPTArray)
+	_, src := newTable1(def)
+	base := func() *protocol.Update {
+		u := update("k", math.MaxUint64, 100, 2, 3, 1<<40, 0, 7, 8, 9)
+		u.ServerKey = "s"
+		return u
+	}
+	src.Merge(at(0), base(), Live)
+	older := base()
+	older.Values[1] = 50_000
+	if src.Merge(at(10), base(), Replayed) || src.Merge(at(10), older, Replayed) {
+		t.Error("equal values, of whatever age, were taken")
+	}
+	for _, i := range []int{0, 2, 3, 4, 6, 7, 8} {
+		u := base()
+		u.Values[i]++
+		if !src.Merge(at(10), u, Replayed) {
+			t.Errorf("value %d differs, and was not taken", i)
+		}
+		src.Merge(at(10), base(), Live)
+	}
+	u := base()
+	u.ServerKey = ""
+	if !src.Merge(at(10), u, Replayed) {
+		t.Error("another server was not taken")
+	}
+}
+
+func TestKeyTypesAndLengths(t *testing.T) {
+	for _, test := range []struct {
+		key  protocol.KeyType
+		len  int
+		keys []string
+	}{
+		{protocol.KeyInteger, 4, []string{"\x00\x00\x00\x00", "\x00\x00\x00\x01", "\xff\xff\xff\xff"}},
+		{protocol.KeyIPv4, 4, []string{"\x00\x00\x00\x00", "\x7f\x00\x00\x01"}},
+		{protocol.KeyIPv6, 16, []string{strings.Repeat("\x00", 16), strings.Repeat("\x00", 10) + "\xff\xff\x7f\x00\x00\x01"}},
+		{protocol.KeyString, 1, []string{""}},
+		{protocol.KeyString, 2, []string{"", "a", "b"}},
+		{protocol.KeyString, 33, []string{"", "a=b c'\"\x80\xff", strings.Repeat("x", 31), strings.Repeat("x", 32)}},
+		{protocol.KeyString, 8192, []string{"", "a", strings.Repeat("x", 32), strings.Repeat("x", 33), strings.Repeat("x", 64), strings.Repeat("x", 65), strings.Repeat("x", 8191), strings.Repeat("x", 8190) + "y"}},
+		{protocol.KeyBinary, 1, []string{"\x00", "\x01"}},
+		{protocol.KeyBinary, 3, []string{"\x00\x00\x00", "\x00\x00\x01"}},
+		{protocol.KeyBinary, 8192, []string{strings.Repeat("\x00", 8192), strings.Repeat("\x00", 8191) + "\x01"}},
+	} {
+		def := define(test.key, test.len, 1000, protocol.GPC0)
+		tb, src := newTable1(def)
+		for round := range 3 {
+			for i, k := range test.keys {
+				src.Merge(epoch, update(k, uint64(10*round+i)), Live)
+			}
+			check(t, tb)
+			for i, k := range test.keys {
+				expect(t, tb.KeySpec()+" "+k[:min(len(k), 20)], get(tb, k, epoch), "1000 ["+strconv.Itoa(10*round+i)+"]")
+			}
+			expect(t, tb.KeySpec()+": entries", tb.Stats().Entries, len(test.keys))
+		}
+		n, _ := tb.Expire(at(1000), 100)
+		expect(t, "expired", n, len(test.keys))
+		expect(t, "long keys left", tb.store.longUsed(), 0)
+		check(t, tb)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyIPv4, 4, 1000, protocol.GPC0))
+	id := func(k string) uint64 {
+		var b Batch
+		tb.Find([]byte(k), epoch, &b)
+		defer b.Release()
+		return b.ID(0)
+	}
+	src.Merge(epoch, update("aaaa", 1), Live)
+	src.Merge(epoch, update("bbbb", 1), Live)
+	a := id("aaaa")
+	src.Merge(epoch, update("aaaa", 2), Live)
+	if a != id("aaaa") || a == id("bbbb") {
+		t.Error("the id of an entry is not its own")
+	}
+}
+
+// Instants before the set was made, of a clock that was set back, are taken for
+// the beginning: nothing lives for ever by mistake.
+func TestClockSetBack(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 100, protocol.GPC0))
+	for ms := int64(-300); ms < 0; ms++ {
+		src.Merge(at(ms), update("k", 1), Live)
+		expect(t, "entry", get(tb, "k", at(ms)), "100 [1]")
+	}
+	if get(tb, "k", at(100)) != "" {
+		t.Error("the entry did not end")
+	}
+}

@@ -1,0 +1,625 @@
+package table
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+)
+
+// twin is a table as a map. It is slow and plain, and says what is right.
+type twin struct {
+	entries  map[string]*twinEntry // those whose lifetime is over too, until they are dropped
+	position uint64
+	def      *protocol.Definition // what all declarers say together
+}
+
+type twinEntry struct {
+	values    map[protocol.DataType][]twinValue
+	server    string
+	stamp     int64
+	expire    int64 // 0 = never
+	uncertain bool
+	log       Log
+	position  uint64
+}
+
+// twinValue is one value, a rate as of its own instant.
+type twinValue struct {
+	words [3]uint64
+	stamp int64
+}
+
+func (e *twinEntry) clone() *twinEntry {
+	c := *e
+	c.values = map[protocol.DataType][]twinValue{}
+	for dt, v := range e.values {
+		c.values[dt] = slices.Clone(v)
+	}
+	return &c
+}
+
+func (e *twinEntry) ended(now int64) bool { return e.expire != 0 && e.expire <= now }
+
+// merge says what Source.Merge is to do, by its documentation.
+func (w *twin) merge(now int64, def *protocol.Definition, u *protocol.Update, how How) bool {
+	key := string(u.Key)
+	e := w.entries[key]
+	if e != nil && e.ended(now) {
+		delete(w.entries, key)
+		e = nil
+	}
+	lifetime := int64(def.Expire)
+	if u.Timed && int64(u.Remaining) < lifetime {
+		lifetime = int64(u.Remaining)
+	}
+	expire := now + lifetime
+	if def.Expire == 0 {
+		expire = 0
+	} else if lifetime == 0 {
+		return false
+	}
+	if e != nil && how == Replayed && w.same(e, def, u) {
+		return false
+	}
+	if e != nil && how == Taught {
+		fresher := e.expire != 0 && expire != 0 && expire >= e.expire
+		if !u.Timed || !e.uncertain && !fresher {
+			return false
+		}
+	}
+	if e == nil {
+		e = &twinEntry{values: map[protocol.DataType][]twinValue{}}
+		w.entries[key] = e
+	}
+	w.position++
+	e.position, e.stamp, e.expire = w.position, now, expire
+	e.uncertain = how == Pushed
+	e.log = Learned
+	if how == Local {
+		e.log = Changed
+	}
+	w.fit(e)
+	w.bring(def, u, func(dt protocol.DataType, element int, words []uint64) {
+		v := twinValue{stamp: now}
+		copy(v.words[:], words)
+		e.values[dt][element] = v
+	})
+	if w.def.Types&def.Types&(1<<protocol.ServerKey) != 0 {
+		e.server = u.ServerKey
+	}
+	return true
+}
+
+// bring calls f for each value of u that the table stores.
+func (w *twin) bring(def *protocol.Definition, u *protocol.Update, f func(dt protocol.DataType, element int, words []uint64)) {
+	at := 0
+	for dt := range def.DataTypes() {
+		n, words := max(def.Params[dt].Elements, 1), dt.Kind().Words()
+		for i := range n {
+			if w.def.Types&(1<<dt) != 0 && i < max(w.def.Params[dt].Elements, 1) && dt != protocol.ServerKey {
+				f(dt, i, u.Values[at:at+words])
+			}
+			at += words
+		}
+	}
+}
+
+func (w *twin) same(e *twinEntry, def *protocol.Definition, u *protocol.Update) bool {
+	same := true
+	w.bring(def, u, func(dt protocol.DataType, i int, words []uint64) {
+		have := e.values[dt][i].words
+		if dt.IsRate() {
+			same = same && have[1] == words[1] && have[2] == words[2]
+		} else {
+			same = same && have[0] == words[0]
+		}
+	})
+	if w.def.Types&def.Types&(1<<protocol.ServerKey) != 0 {
+		same = same && e.server == u.ServerKey
+	}
+	return same
+}
+
+// fit gives e the values that the table stores now: none of those are known
+// that it did not store before.
+func (w *twin) fit(e *twinEntry) {
+	values := map[protocol.DataType][]twinValue{}
+	for dt := range w.def.DataTypes() {
+		values[dt] = make([]twinValue, max(w.def.Params[dt].Elements, 1))
+		for i := range values[dt] {
+			values[dt][i].stamp = e.stamp
+		}
+		copy(values[dt], e.values[dt])
+	}
+	e.values = values
+	if w.def.Types&(1<<protocol.ServerKey) == 0 {
+		e.server = ""
+	}
+}
+
+// define makes the table that of all definitions, of which the last is latest.
+func (w *twin) define(all []*protocol.Definition) {
+	def := *all[0]
+	def.ID, def.Types, def.Params = 0, 0, [protocol.NumDataTypes]protocol.Params{}
+	for _, d := range all {
+		def.Expire = d.Expire
+		def.Types |= d.Known()
+		for dt := range d.DataTypes() {
+			def.Params[dt].Period = d.Params[dt].Period
+			def.Params[dt].Elements = max(def.Params[dt].Elements, d.Params[dt].Elements)
+		}
+	}
+	w.def = &def
+	for _, e := range w.entries {
+		w.fit(e)
+	}
+}
+
+// seen is what a reader sees of an entry at an instant.
+type seen struct {
+	key, server string
+	words       []uint64 // position, remaining lifetime, values
+}
+
+func (s *seen) equal(o *seen) bool {
+	return s.key == o.key && s.server == o.server && slices.Equal(s.words, o.words)
+}
+
+// at is what is to be seen of e.
+func (e *twinEntry) at(now int64, def *protocol.Definition, key string, s *seen) {
+	remaining := int64(0)
+	if e.expire != 0 {
+		remaining = min(max(e.expire-now, 0), math.MaxUint32)
+	}
+	s.key, s.server, s.words = key, e.server, append(s.words[:0], e.position, uint64(remaining))
+	for dt := range def.DataTypes() {
+		if dt == protocol.ServerKey {
+			continue
+		}
+		for _, v := range e.values[dt] {
+			if dt.IsRate() {
+				if since := now - v.stamp; since > 0 && v.words[0] < math.MaxInt32 {
+					v.words[0] = min(v.words[0]+uint64(since), math.MaxInt32)
+				}
+			}
+			s.words = append(s.words, v.words[:dt.Kind().Words()]...)
+		}
+	}
+}
+
+// seenIn is what is seen of an entry in a batch.
+func seenIn(b *Batch, i int, now time.Time, u *protocol.Update, s *seen) {
+	b.Update(i, now, u)
+	s.key, s.server, s.words = string(u.Key), u.ServerKey, append(s.words[:0], b.Position(i), uint64(u.Remaining))
+	for _, c := range b.Layout().Columns {
+		if c.Type != protocol.ServerKey {
+			s.words = append(s.words, u.Values[c.Offset:c.Offset+c.Words()]...)
+		}
+	}
+}
+
+// choices are where a model's next step comes from.
+type choices interface {
+	// upTo returns a number below n.
+	upTo(n int) int
+	done() bool
+}
+
+type randomChoices struct {
+	r     *rand.Rand
+	steps int
+}
+
+func (c *randomChoices) upTo(n int) int { return c.r.IntN(n) }
+func (c *randomChoices) done() bool     { c.steps--; return c.steps < 0 }
+
+// byteChoices are those of a fuzzer.
+type byteChoices struct{ b []byte }
+
+func (c *byteChoices) done() bool { return len(c.b) == 0 }
+
+func (c *byteChoices) upTo(n int) int {
+	v := 0
+	for most := n - 1; most > 0 && len(c.b) > 0; most >>= 8 {
+		v, c.b = v<<8|int(c.b[0]), c.b[1:]
+	}
+	return v % n
+}
+
+// held is a batch that is not released yet, and what it held at first.
+type held struct {
+	b     *Batch
+	keys  []string
+	twins []*twinEntry
+	def   *protocol.Definition
+}
+
+// model runs a Table and its twin side by side.
+type model struct {
+	t       testing.TB
+	c       choices
+	set     *Set
+	table   *Table
+	twin    twin
+	now     int64 // tick
+	keys    []string
+	pool    []*protocol.Definition
+	says    []*protocol.Definition // what each declarer says, nil for nothing
+	latest  []*protocol.Definition // the same, the latest last, each once
+	sources []*Source
+	held    []held
+	merged  int
+	every   int // so many steps everything is compared
+
+	u         protocol.Update
+	got, want seen
+}
+
+func newModel(t testing.TB, c choices, keyType protocol.KeyType, keyLen int) *model {
+	m := &model{t: t, c: c, set: NewSet("section", epoch), now: 1, every: 1}
+	m.twin.entries = map[string]*twinEntry{}
+	for i := range 24 {
+		key := fmt.Sprintf("%0*d", keyLen, i)
+		if keyType == protocol.KeyString {
+			// Of all lengths up to the greatest.
+			key = strings.Repeat("k", i*(keyLen-1)/24) + string(rune('a'+i))
+			key = key[max(0, len(key)-(keyLen-1)):]
+		}
+		if !slices.Contains(m.keys, key) {
+			m.keys = append(m.keys, key)
+		}
+	}
+	all := define(keyType, keyLen, 500, protocol.ServerID, protocol.GPC0, protocol.HTTPReqRate, protocol.BytesInCount,
+		protocol.BytesOutRate, protocol.ServerKey, protocol.GPTArray, protocol.GPCRateArray, protocol.GlitchCount)
+	m.pool = []*protocol.Definition{
+		define(keyType, keyLen, 500, protocol.GPC0, protocol.HTTPReqRate),
+		define(keyType, keyLen, 0, protocol.GPC0, protocol.ServerKey),
+		define(keyType, keyLen, 300, protocol.HTTPReqRate, protocol.ServerKey, protocol.GPCRateArray),
+		all,
+		change(all, func(d *protocol.Definition) {
+			d.Expire = math.MaxUint32
+			d.Params[protocol.GPTArray].Elements, d.Params[protocol.GPCRateArray].Elements = 1, 5
+		}),
+		change(all, func(d *protocol.Definition) { d.Types, d.Expire = 1<<protocol.GPTArray|1<<45, 20 }),
+	}
+	m.says = make([]*protocol.Definition, 3)
+	m.sources = make([]*Source, 3)
+	m.define(0)
+	return m
+}
+
+// define lets a declarer say something new.
+func (m *model) define(declarer int) {
+	is := change(m.pool[m.c.upTo(len(m.pool))], func(d *protocol.Definition) { d.ID = uint64(m.c.upTo(3)) })
+	was := m.says[declarer]
+	m.table = m.set.Define(at(m.now-1), was, is)
+	m.sources[declarer] = m.table.Source(is)
+	m.says[declarer] = is
+	if was == nil || !same(was, is) {
+		// Twice the same counts as said once, at the later time.
+		gone := func(d *protocol.Definition) bool {
+			return same(d, is) || !slices.ContainsFunc(m.says, func(s *protocol.Definition) bool { return s != nil && same(s, d) })
+		}
+		m.latest = append(slices.DeleteFunc(m.latest, gone), is)
+		m.twin.define(m.latest)
+	}
+	if got := m.table.Definition(); got != *m.twin.def {
+		m.t.Fatalf("definition is %v, want %v", &got, m.twin.def)
+	}
+	if len(m.set.Tables()) != 1 {
+		m.t.Fatal("another table")
+	}
+}
+
+func (m *model) update(def *protocol.Definition) *protocol.Update {
+	u := &protocol.Update{Key: []byte(m.keys[m.c.upTo(len(m.keys))])}
+	l := protocol.NewLayout(def)
+	u.Values = make([]uint64, l.Words)
+	salt := uint64(m.c.upTo(6)) // few, so that equal updates are met
+	for _, c := range l.Columns {
+		for i := range c.Words() {
+			v := salt * uint64(1+c.Offset+i)
+			switch {
+			case c.Type.Kind() == protocol.Unsigned64:
+				v <<= 35
+			case c.Type.Kind() == protocol.Signed32 && salt%2 == 1:
+				v = -v
+			case c.Type.IsRate() && i%3 == 0 && salt == 5:
+				v = 4294949264
+			}
+			u.Values[c.Offset+i] = v
+		}
+		if c.Type == protocol.ServerKey && salt > 0 {
+			u.ServerKey = fmt.Sprint("server", salt)
+		}
+	}
+	if m.c.upTo(2) == 0 {
+		u.Timed = true
+		u.Remaining = []uint32{0, 1, 10, 100, 400, 700, math.MaxUint32}[m.c.upTo(7)]
+	}
+	return u
+}
+
+func (m *model) merge() {
+	i := m.c.upTo(len(m.sources))
+	if m.sources[i] == nil {
+		m.define(i)
+	}
+	u, how := m.update(m.says[i]), How(m.c.upTo(int(Local)+1))
+	got := m.sources[i].Merge(at(m.now-1), u, how)
+	if want := m.twin.merge(m.now, m.says[i], u, how); got != want {
+		m.t.Fatalf("merge of %q, how %d, timed %v %d: %v, want %v", u.Key, how, u.Timed, u.Remaining, got, want)
+	}
+	if got {
+		m.merged++
+	}
+	clear(u.Key) // the table has to have its own
+}
+
+// hold keeps b, which has been compared, for a while.
+func (m *model) hold(b *Batch) {
+	h := held{b: b, def: m.twin.def}
+	var u protocol.Update
+	for i := range b.Len() {
+		b.Update(i, at(m.now-1), &u)
+		key := string(u.Key)
+		h.keys = append(h.keys, key)
+		h.twins = append(h.twins, m.twin.entries[key].clone())
+	}
+	m.held = append(m.held, h)
+	if len(m.held) > 8 {
+		m.release(0)
+	}
+}
+
+func (m *model) release(i int) {
+	m.held[i].b.Release()
+	m.held = slices.Delete(m.held, i, i+1)
+}
+
+// inLog are the twin's entries of a log after a position, in order.
+func (m *model) inLog(log Log, position uint64) (keys []string) {
+	for key, e := range m.twin.entries {
+		if e.log == log && e.position > position && !e.ended(m.now) {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b string) int { return int(m.twin.entries[a].position) - int(m.twin.entries[b].position) })
+	return keys
+}
+
+func (m *model) compare(b *Batch, keys []string) {
+	m.t.Helper()
+	if b.Len() != len(keys) {
+		m.t.Fatalf("batch of %d entries, want %d", b.Len(), len(keys))
+	}
+	for i, key := range keys {
+		e := m.twin.entries[key]
+		m.compareOne("an entry", b, i, m.now, e, m.twin.def, key)
+		if b.Expires(i) != (e.expire != 0) {
+			m.t.Fatalf("entry %d: Expires is %v", i, b.Expires(i))
+		}
+	}
+}
+
+func (m *model) compareOne(what string, b *Batch, i int, now int64, e *twinEntry, def *protocol.Definition, key string) {
+	seenIn(b, i, at(now-1), &m.u, &m.got)
+	e.at(now, def, key, &m.want)
+	if !m.got.equal(&m.want) {
+		m.t.Fatalf("%s is\n%v, want\n%v", what, m.got, m.want)
+	}
+}
+
+func (m *model) read() {
+	log, position, limit := Log(m.c.upTo(2)), uint64(m.c.upTo(int(m.twin.position)+2)), 1+m.c.upTo(8)
+	if position >= m.twin.position {
+		position = 0 // more often than not the beginning is more interesting
+	}
+	b := new(Batch)
+	next := m.table.Read(log, position, limit, at(m.now-1), b)
+	want := m.inLog(log, position)
+	m.compare(b, want[:min(limit, len(want))])
+	if n := b.Len(); n > 0 && n == limit && next != b.Position(n-1) {
+		m.t.Fatalf("goes on from %d, want %d", next, b.Position(n-1))
+	}
+	if b.Len() < limit && m.table.Pending(log, next) {
+		m.t.Fatal("there is more, and it was not read")
+	}
+	m.hold(b)
+}
+
+func (m *model) walk() {
+	var cursor Cursor
+	got := map[string]bool{}
+	for {
+		b := new(Batch)
+		m.table.Walk(&cursor, 1+m.c.upTo(8), at(m.now-1), b)
+		if b.Len() == 0 {
+			break
+		}
+		var u protocol.Update
+		for i := range b.Len() {
+			b.Update(i, at(m.now-1), &u)
+			e := m.twin.entries[string(u.Key)]
+			if e == nil || e.ended(m.now) || got[string(u.Key)] {
+				m.t.Fatalf("walked over %q, which is not there, or twice", u.Key)
+			}
+			got[string(u.Key)] = true
+			m.compareOne("walked over", b, i, m.now, e, m.twin.def, string(u.Key))
+		}
+		m.hold(b)
+	}
+	if want := len(m.inLog(Learned, 0)) + len(m.inLog(Changed, 0)); len(got) != want {
+		m.t.Fatalf("walked over %d entries, want %d", len(got), want)
+	}
+}
+
+func (m *model) find() {
+	key := m.keys[m.c.upTo(len(m.keys))]
+	b := new(Batch)
+	m.table.Find([]byte(key), at(m.now-1), b)
+	var want []string
+	if e := m.twin.entries[key]; e != nil && !e.ended(m.now) {
+		want = []string{key}
+	}
+	m.compare(b, want)
+	m.hold(b)
+}
+
+func (m *model) expire() {
+	budget := m.c.upTo(6)
+	dropped, again := m.table.Expire(at(m.now-1), budget)
+	first, left := int64(math.MaxInt64), 0
+	for key, e := range maps.Clone(m.twin.entries) {
+		if _, ok := m.table.find([]byte(key), hash([]byte(key))); ok {
+			if e.ended(m.now) {
+				left++
+			}
+			if e.expire != 0 {
+				first = min(first, e.expire)
+			}
+			continue
+		}
+		if !e.ended(m.now) {
+			m.t.Fatalf("%q was dropped %d ms too early", key, e.expire-m.now)
+		}
+		delete(m.twin.entries, key)
+		dropped--
+	}
+	switch {
+	case dropped != 0:
+		m.t.Fatalf("the number of entries dropped is wrong by %d", dropped)
+	case budget > 0 && again.IsZero() && first != math.MaxInt64:
+		m.t.Fatal("never again, though entries end")
+	case !again.IsZero() && again.After(at(m.now-1)) && left > 0:
+		m.t.Fatalf("%d entries that have ended are left, and again is later", left)
+	case first != math.MaxInt64 && again.After(at(max(first, m.now)-1)):
+		m.t.Fatalf("again at %v is later than the first end, %v", again, at(first-1))
+	}
+}
+
+func (m *model) step() {
+	switch n := m.c.upTo(100); {
+	case n < 55:
+		m.merge()
+	case n < 65:
+		m.read()
+	case n < 68:
+		m.walk()
+	case n < 74:
+		m.find()
+	case n < 84:
+		m.expire()
+	case n < 88:
+		m.define(m.c.upTo(len(m.says)))
+	case n < 92:
+		if len(m.held) > 0 {
+			m.release(m.c.upTo(len(m.held)))
+		}
+	case n < 99:
+		m.now += int64(m.c.upTo(60))
+	default:
+		m.now += []int64{500, math.MaxInt32, math.MaxUint32}[m.c.upTo(3)]
+	}
+}
+
+// verify compares all that there is with the twin.
+func (m *model) verify() {
+	for _, h := range m.held {
+		later := m.now + int64(len(h.keys))
+		for i, key := range h.keys {
+			m.compareOne("a pinned entry", h.b, i, later, h.twins[i], h.def, key)
+		}
+	}
+	for log := range Log(2) {
+		var b Batch
+		m.table.Read(log, 0, 1000, at(m.now-1), &b)
+		m.compare(&b, m.inLog(log, 0))
+		b.Release()
+	}
+	s := m.table.Stats()
+	if s.Entries != len(m.twin.entries) || s.Merged != uint64(m.merged) || m.table.Position() != m.twin.position {
+		m.t.Fatalf("%d entries, %d merged, position %d; want %d, %d, %d", s.Entries, s.Merged, m.table.Position(), len(m.twin.entries), m.merged, m.twin.position)
+	}
+	check(m.t, m.table)
+}
+
+func (m *model) run() {
+	for n := 0; !m.c.done(); n++ {
+		m.step()
+		if n%m.every == 0 {
+			m.verify()
+		}
+	}
+	m.verify()
+	for len(m.held) > 0 {
+		m.release(0)
+		check(m.t, m.table)
+	}
+	// Nothing leaks: after the last end all slots and long keys are free.
+	m.now += math.MaxUint32
+	for again := at(0); !again.IsZero(); {
+		_, again = m.table.Expire(at(m.now-1), 100)
+	}
+	for key, e := range m.twin.entries {
+		if e.expire != 0 {
+			delete(m.twin.entries, key)
+		}
+	}
+	m.verify()
+	if used := int(m.table.store.next) - len(m.table.store.free); used != len(m.twin.entries) {
+		m.t.Fatalf("%d slots in use for %d entries", used, len(m.twin.entries))
+	}
+	if long := m.table.store.longUsed(); long > len(m.twin.entries) {
+		m.t.Fatalf("%d long keys for %d entries", long, len(m.twin.entries))
+	}
+}
+
+var modelKeys = []struct {
+	keyType protocol.KeyType
+	keyLen  int
+}{
+	{protocol.KeyIPv4, 4},
+	{protocol.KeyIPv6, 16},
+	{protocol.KeyString, 17},
+	{protocol.KeyString, 300},
+	{protocol.KeyBinary, 40},
+}
+
+func TestModel(t *testing.T) {
+	for _, k := range modelKeys {
+		t.Run(keySpec(k.keyType, k.keyLen), func(t *testing.T) {
+			t.Parallel()
+			seeds(t, func(t *testing.T, r *rand.Rand) {
+				m := newModel(t, &randomChoices{r, 1200}, k.keyType, k.keyLen)
+				m.every = 4
+				m.run()
+			})
+		})
+	}
+}
+
+// FuzzTable is the model, its steps taken from bytes.
+func FuzzTable(f *testing.F) {
+	for i := range modelKeys {
+		r := rand.New(rand.NewPCG(uint64(i), 1))
+		b := make([]byte, 600)
+		for j := range b {
+			b[j] = byte(r.Uint32())
+		}
+		f.Add(byte(i), b)
+		f.Add(byte(i), b[:40])
+	}
+	f.Fuzz(func(t *testing.T, key byte, b []byte) {
+		b = b[:min(len(b), 1000)] // more steps are more of the same
+		k := modelKeys[int(key)%len(modelKeys)]
+		newModel(t, &byteChoices{b}, k.keyType, k.keyLen).run()
+	})
+}

@@ -1,0 +1,135 @@
+package table
+
+import (
+	"github.com/peersd/peersd/protocol"
+)
+
+// A schema is how a table's entries are laid out at one moment. It is never
+// changed: a table gets another one, and who still reads entries by the old
+// one goes on doing so.
+//
+// Values live in column groups. The first group is part of the entry's record;
+// data types that come later form groups of their own, so that a table grows
+// without an entry being moved. Where types come and go again and again, all
+// groups but the first are made one.
+type schema struct {
+	def     protocol.Definition // with ID 0; what the table is taught as
+	layout  *protocol.Layout    // of def
+	columns [protocol.NumDataTypes]column
+	groups  int
+	whole   *mapping // to its own layout
+}
+
+// A column is where the values of one data type are stored.
+type column struct {
+	present  bool
+	kind     protocol.Kind
+	elements int
+	group    int
+	offset   int // in the group's record, in bytes
+}
+
+// width is how many bytes one value of kind k is stored in.
+func width(k protocol.Kind) int {
+	switch k {
+	case protocol.Unsigned64:
+		return 8
+	case protocol.Rate:
+		return 12
+	}
+	return 4
+}
+
+func (c *column) size() int { return c.elements * width(c.kind) }
+
+// A mapping carries values between the layout of one definition and the
+// columns of one schema. It is made once for the two.
+type mapping struct {
+	schema *schema
+	pairs  []pair
+	// server is the column of the server key, nil without.
+	server *column
+	// partial: the schema has rates that the layout doesn't bring.
+	partial bool
+}
+
+type pair struct {
+	from   int // offset in Update.Values
+	column column
+}
+
+func newMapping(l *protocol.Layout, s *schema) *mapping {
+	m := &mapping{schema: s}
+	left := s.rates()
+	for _, c := range l.Columns {
+		col := s.columns[c.Type]
+		if !col.present {
+			continue
+		}
+		if col.kind == protocol.Dictionary {
+			m.server = &col
+			continue
+		}
+		// Of arrays of different sizes, what both have.
+		col.elements = min(col.elements, c.Elements)
+		m.pairs = append(m.pairs, pair{c.Offset, col})
+		if col.kind == protocol.Rate {
+			left -= col.elements
+		}
+	}
+	m.partial = left > 0
+	return m
+}
+
+// rates is how many rates an entry has.
+func (s *schema) rates() (n int) {
+	for i := range s.columns {
+		if c := &s.columns[i]; c.present && c.kind == protocol.Rate {
+			n += c.elements
+		}
+	}
+	return n
+}
+
+// maxGroups bounds how many places an entry is scattered over.
+const maxGroups = 4
+
+// with returns the schema that stores what def says, by def's parameters. What
+// is stored already and still fits stays where it is; the rest forms a new
+// group of newSize bytes. moved lists the columns that have to be copied there:
+// those of arrays that grew and, where there are many groups, all of the groups
+// from that one on, which it replaces. head is what precedes the columns of the
+// first group.
+func (s *schema) with(def *protocol.Definition, head int) (next *schema, group, newSize int, moved []protocol.DataType) {
+	group = s.groups
+	switch {
+	case group == 0:
+		newSize = head
+	case group >= maxGroups:
+		group = 1
+	}
+	next = &schema{def: *def, groups: group}
+	for t := range def.DataTypes() {
+		c, elements := s.columns[t], 1
+		if t.IsArray() {
+			elements = def.Params[t].Elements
+		}
+		if c.present && elements <= c.elements && c.group < group {
+			c.elements = elements
+			next.columns[t] = c
+			continue
+		}
+		if c.present {
+			moved = append(moved, t)
+		}
+		c = column{present: true, kind: t.Kind(), elements: elements, group: group, offset: newSize}
+		next.columns[t] = c
+		newSize += c.size()
+	}
+	if newSize > 0 {
+		next.groups++
+	}
+	next.layout = protocol.NewLayout(&next.def)
+	next.whole = newMapping(next.layout, next)
+	return next, group, newSize, moved
+}

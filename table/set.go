@@ -1,0 +1,172 @@
+package table
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/peersd/peersd/protocol"
+)
+
+func hash(key []byte) uint64 { return xxhash.Sum64(key) }
+
+// A Set is all tables of one peers section, by name, key type and key length:
+// the same name with another key type or length is another table. All methods
+// may be called at the same time.
+type Set struct {
+	section string
+	clock   clock
+
+	mu     sync.RWMutex
+	tables []*Table // in the order of their first definition; replaced, never written to
+}
+
+// NewSet returns an empty set for the peers section of that name. now is the
+// instant from which its clock counts.
+func NewSet(section string, now time.Time) *Set {
+	return &Set{section: section, clock: clock{now}}
+}
+
+// Section is the name of the peers section.
+func (s *Set) Section() string { return s.section }
+
+// Tables returns the tables in the order of their first definition. The slice
+// is not to be written to. It is another one after a table came or went, and
+// only then.
+func (s *Set) Tables() []*Table {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.tables
+}
+
+// Lookup returns the tables of a name as on the wire or as in `show table`:
+// more than one where peers define it with different key types or lengths.
+func (s *Set) Lookup(name string) (found []*Table) {
+	for _, t := range s.Tables() {
+		if t.name == name || t.FullName() == name {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+// Define returns the table that is defines, made where there is none, and lets
+// its data types and their parameters follow. was is what the same declarer
+// said of that name before, nil if nothing: data types that nobody declares
+// any more go; and where the key length of a string table has changed, the
+// entries whose keys still fit go along, and the old table with its last
+// declarer.
+func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.fitting(is)
+	if was != nil && t != nil && same(was, is) {
+		return t
+	}
+	if t == nil {
+		t = newTable(s.section, s.clock, is)
+		s.tables = append(slices.Clip(s.tables), t)
+	}
+	if was == nil || t.Fits(was) {
+		t.declare(was, is)
+		return t
+	}
+	t.declare(nil, is)
+	if old := s.fitting(was); old != nil {
+		if old.keyType == protocol.KeyString && t.keyType == protocol.KeyString {
+			t.takeOver(now, old, is)
+		}
+		old.declare(was, nil) // after that some of its values may be gone
+		if len(old.declarations) == 0 {
+			s.tables = slices.DeleteFunc(slices.Clone(s.tables), func(t *Table) bool { return t == old })
+		}
+	}
+	return t
+}
+
+func (s *Set) fitting(def *protocol.Definition) *Table {
+	for _, t := range s.tables {
+		if t.Fits(def) {
+			return t
+		}
+	}
+	return nil
+}
+
+// same reports whether a and b say the same of a table, whatever its id.
+func same(a, b *protocol.Definition) bool {
+	x, y := *a, *b
+	x.ID, y.ID = 0, 0
+	return x == y
+}
+
+// takeOver copies from old what fits and is not known better. What never ended
+// there lives as long as def says here.
+func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
+	var (
+		from = old.Definition()
+		b    Batch
+		u    protocol.Update
+	)
+	from.Expire = def.Expire
+	src := t.Source(&from)
+	for log := range Log(len(old.logs)) {
+		for at, end := uint64(0), old.Position(); at < end; b.Release() {
+			at = old.Read(log, at, 200, now, &b)
+			if b.Len() == 0 {
+				break
+			}
+			for i := range b.Len() {
+				b.Update(i, now, &u)
+				u.Timed = b.Expires(i)
+				if len(u.Key) < t.keyLen && src.Merge(now, &u, Taught) && log == Changed {
+					src.Merge(now, &u, Local)
+				}
+			}
+		}
+	}
+}
+
+// Expire drops at most budget entries a table whose lifetime is over at now,
+// and returns when to call again: zero where no entry ends.
+func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
+	for _, t := range s.Tables() {
+		_, next := t.Expire(now, budget)
+		if again.IsZero() || !next.IsZero() && next.Before(again) {
+			again = next
+		}
+	}
+	return again
+}
+
+// Variants reports the other tables of t's name: HAProxys that define a name
+// with different key types or lengths drop each other's updates in silence.
+func (s *Set) Variants(t *Table) (others []*Table) {
+	for _, o := range s.Tables() {
+		if o != t && o.name == t.name {
+			others = append(others, o)
+		}
+	}
+	return others
+}
+
+// KeySpec is the table's key type and length as haproxy.cfg writes them:
+// "string len 32".
+func (t *Table) KeySpec() string { return keySpec(t.keyType, t.keyLen) }
+
+func keySpec(k protocol.KeyType, n int) string {
+	var b strings.Builder
+	b.WriteString(k.String())
+	switch k {
+	case protocol.KeyString:
+		b.WriteString(" len ")
+		b.WriteString(strconv.Itoa(n - 1))
+	case protocol.KeyBinary:
+		b.WriteString(" len ")
+		b.WriteString(strconv.Itoa(n))
+	}
+	return b.String()
+}
