@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/peersd/peersd/admin"
+	"github.com/peersd/peersd/config"
+	peersync "github.com/peersd/peersd/sync"
+	"github.com/peersd/peersd/table"
+	"github.com/rs/zerolog"
+)
+
+const serveHelp = `usage: peersd serve [flags]
+
+Without a flag it listens on 127.0.0.1:10001 as the peer "peersd" and welcomes
+every peer. In haproxy.cfg that is:
+
+  peers mypeers
+      peer lb1 127.0.0.1:10000        # HAProxy itself, started with -L lb1
+      peer peersd 127.0.0.1:10001
+
+  -L NAME                  our name in haproxy.cfg; without it "peersd", or the
+                           name of this host
+  --listen ADDR:PORT       where peers reach us; may be repeated
+  --peer NAME=ADDR:PORT    a HAProxy to dial, and to accept; may be repeated.
+                           With one, peers of other names are refused
+  --section NAME           the name of the peers section, "peers" without it:
+                           a part of the names of tables declared there
+  --socket PATH            the runtime socket, %s without it
+  --log-level LEVEL        trace, debug, info, warn or error; info without it
+`
+
+// readFlags turns the arguments of serve into a Config.
+func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
+	c := &config.Config{LogLevel: zerolog.InfoLevel}
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	flags.Func("L", "", func(s string) error {
+		c.Name = s
+		return config.CheckName(s)
+	})
+	flags.Func("listen", "", func(s string) error {
+		c.Listen = append(c.Listen, s)
+		return config.CheckAddress(s)
+	})
+	flags.Func("peer", "", func(s string) error {
+		p, err := config.ParsePeer(s)
+		c.Peers = append(c.Peers, p)
+		return err
+	})
+	flags.Func("section", "", func(s string) error {
+		c.Section = s
+		return config.CheckSection(s)
+	})
+	flags.StringVar(&c.Socket, "socket", "", "")
+	flags.Func("log-level", "", func(s string) (err error) {
+		if c.LogLevel, err = zerolog.ParseLevel(s); err != nil || s == "" {
+			return errors.New("the levels are trace, debug, info, warn and error")
+		}
+		return nil
+	})
+	rest, err := parse(flags, fmt.Sprintf(serveHelp, config.DefaultSocket()), args, stdout)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		return nil, usageError{fmt.Errorf("serve takes flags only, not %q; see `peersd serve --help`", rest[0])}
+	}
+	if err := c.Complete(); err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+func serve(args []string, stdout io.Writer) error {
+	c, err := readFlags(args, stdout)
+	if err != nil {
+		return err
+	}
+	log := newLogger(c.LogLevel)
+	listeners, err := listen(c.Listen)
+	if err != nil {
+		return err
+	}
+	socket, err := admin.Listen(c.Socket)
+	if err != nil {
+		for _, l := range listeners {
+			l.Close()
+		}
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
+	defer stop()
+	// A second signal ends it at once.
+	context.AfterFunc(ctx, stop)
+
+	started := time.Now()
+	tables := table.NewSet(c.Section, started)
+	hub := peersync.New(peersync.Config{Names: c.Names(), Peers: c.Peers, Tables: tables, Log: log})
+	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Started: started, Log: log}
+	var wg sync.WaitGroup
+	wg.Go(func() { runtime.Serve(ctx, socket) })
+	log.Info().Str("version", versionString()).Strs("names", c.Names()).Strs("listen", c.Listen).
+		Str("socket", c.Socket).Int("peers", len(c.Peers)).Msg("peersd is running")
+	err = hub.Run(ctx, listeners...)
+	stop()
+	wg.Wait()
+	log.Info().Msg("peersd has ended")
+	return err
+}
+
+// listen opens all addresses or none.
+func listen(addresses []string) (all []net.Listener, err error) {
+	for _, a := range addresses {
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+			return nil, listenError(a, err)
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func listenError(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("can't listen on %s: the address is in use; end what uses it (another peersd?), or choose another one with --listen", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("can't listen on %s: this machine has no such address; choose another one with --listen", address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("can't listen on %s: not permitted; choose a port from 1024 on with --listen", address)
+	}
+	return fmt.Errorf("can't listen on %s: %w; choose another address with --listen", address, errors.Unwrap(err))
+}
+
+// newLogger writes for people on a terminal, and JSON elsewhere.
+func newLogger(level zerolog.Level) zerolog.Logger {
+	var w io.Writer = os.Stderr
+	if isatty.IsTerminal(os.Stderr.Fd()) {
+		w = zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: time.DateTime, NoColor: os.Getenv("NO_COLOR") != ""}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}

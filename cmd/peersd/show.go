@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/peersd/peersd/admin"
+	"github.com/peersd/peersd/config"
+)
+
+const showHelp = `usage: peersd show peers|table|table NAME [--socket PATH]
+
+  peersd show peers      the peers, and how their sessions are
+  peersd show table      all tables: type, size, entries used
+  peersd show table t1   the entries of one table, as HAProxy prints them
+
+  --socket PATH          the socket of the daemon, %s without it
+`
+
+func show(args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("show", flag.ContinueOnError)
+	socket := flags.String("socket", config.DefaultSocket(), "")
+	words, err := parse(flags, fmt.Sprintf(showHelp, config.DefaultSocket()), args, stdout)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(words) == 1 && (words[0] == "peers" || words[0] == "table"):
+	case len(words) == 2 && words[0] == "table":
+		if strings.ContainsAny(words[1], " ;\n") || words[1] == "" {
+			return usageError{fmt.Errorf("%q is no name of a table", words[1])}
+		}
+	case len(words) == 0:
+		return usageError{errors.New("show what? peers, table, or table NAME")}
+	default:
+		return usageError{fmt.Errorf("can't show %q; show takes peers, table, or table NAME", strings.Join(words, " "))}
+	}
+	err = admin.Do(*socket, "show "+strings.Join(words, " "), stdout)
+	var refused admin.RefusedError
+	if errors.As(err, &refused) && refused == "No such table" {
+		return fmt.Errorf("no such table: %s; `peersd show table` lists those that peers have defined so far", words[1])
+	}
+	return err
+}

@@ -1,0 +1,138 @@
+// Package config turns what the user asked for into one typed, validated
+// [Config]. Errors are one sentence that says what to change.
+package config
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	peersync "github.com/peersd/peersd/sync"
+	"github.com/rs/zerolog"
+)
+
+// Defaults of `peersd serve`.
+const (
+	DefaultName    = "peersd"
+	DefaultListen  = "127.0.0.1:10001"
+	DefaultSection = "peers"
+)
+
+// A Config is how the daemon is to run. Its zero value, after [Config.Complete],
+// is what `peersd serve` does without a flag.
+type Config struct {
+	// Name is our local peer name, as -L gives it to HAProxy. Without one
+	// it is "peersd", and, since a HAProxy without -L goes by the name of
+	// its host, peers may call us by that name too.
+	Name string
+	// Listen are the addresses that peers reach us at.
+	Listen []string
+	// Peers to dial. Without any, a peer of any name is welcome; with some,
+	// only these are.
+	Peers []peersync.Peer
+	// Section is the name of the peers section in haproxy.cfg: it is part
+	// of the names of the tables that are declared there.
+	Section string
+	// Socket is the path of the runtime socket.
+	Socket string
+	// LogLevel of zerolog; the zero value is debug.
+	LogLevel zerolog.Level
+
+	names []string
+}
+
+// Names are all names that peers may call us by.
+func (c *Config) Names() []string { return c.names }
+
+// Complete fills in the defaults and reports what is wrong.
+func (c *Config) Complete() error {
+	c.names = []string{c.Name}
+	if c.Name == "" {
+		c.names = []string{DefaultName}
+		if host, err := os.Hostname(); err == nil && host != DefaultName {
+			c.names = append(c.names, host)
+		}
+	}
+	if len(c.Listen) == 0 {
+		c.Listen = []string{DefaultListen}
+	}
+	if c.Section == "" {
+		c.Section = DefaultSection
+	}
+	if c.Socket == "" {
+		c.Socket = DefaultSocket()
+	}
+	seen := map[string]bool{}
+	for _, p := range c.Peers {
+		if seen[p.Name] {
+			return fmt.Errorf("--peer names %q twice; give each peer a name of its own", p.Name)
+		}
+		if slices.Contains(c.names, p.Name) {
+			return fmt.Errorf("--peer %s=%s has our own name; leave it out, or give us another name with -L", p.Name, p.Address)
+		}
+		seen[p.Name] = true
+	}
+	return nil
+}
+
+// ParsePeer reads the argument of --peer.
+func ParsePeer(s string) (peersync.Peer, error) {
+	name, address, found := strings.Cut(s, "=")
+	if !found || name == "" {
+		return peersync.Peer{}, fmt.Errorf("%q is not NAME=ADDR:PORT, as in lb1=10.0.0.1:10000", s)
+	}
+	if err := CheckName(name); err != nil {
+		return peersync.Peer{}, err
+	}
+	if err := CheckAddress(address); err != nil {
+		return peersync.Peer{}, err
+	}
+	return peersync.Peer{Name: name, Address: address}, nil
+}
+
+// CheckName reports what is wrong with a peer's name: it has to fit the lines
+// of a hello.
+func CheckName(name string) error {
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return fmt.Errorf("%q is no name of a peer: it is empty or has spaces or control characters", name)
+	}
+	return nil
+}
+
+// CheckAddress reports what is wrong with an address to listen on or to dial.
+func CheckAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q is not ADDR:PORT, as in 127.0.0.1:10001 or [::1]:10001", s)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q has no port from 1 to 65535", s)
+	}
+	return nil
+}
+
+// CheckSection reports what is wrong with the name of a peers section: it
+// becomes a part of tables' names.
+func CheckSection(name string) error {
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == ';' }) {
+		return fmt.Errorf("%q is no name of a peers section", name)
+	}
+	return nil
+}
+
+// DefaultSocket is the runtime socket in the user's runtime directory.
+func DefaultSocket() string {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	switch {
+	case dir != "":
+	case os.Getuid() == 0:
+		dir = "/run"
+	default:
+		return filepath.Join(os.TempDir(), fmt.Sprintf("peersd-%d.sock", os.Getuid()))
+	}
+	return filepath.Join(dir, "peersd.sock")
+}

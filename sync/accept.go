@@ -1,0 +1,131 @@
+package peersync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+)
+
+// accept takes a connection from its hello to its end.
+func (h *Hub) accept(ctx context.Context, nc net.Conn) {
+	log := h.cfg.Log.With().Stringer("address", nc.RemoteAddr()).Logger()
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	hello, rest, err := readHello(nc)
+	if err == nil {
+		err = h.judge(hello)
+	}
+	if err != nil {
+		refuse(nc, err)
+		if ctx.Err() == nil {
+			log.Warn().Str("peer", hello.Local).Msg("connection refused: " + err.Error())
+		}
+		return
+	}
+	l := h.link(hello.Local)
+	if l == nil {
+		refuse(nc, &protocol.HandshakeError{Status: protocol.StatusRemote})
+		log.Warn().Str("peer", hello.Local).Msgf(
+			"connection refused: no peer of the name %q is known; add --peer %s=ADDRESS:PORT, or start without any --peer to welcome every name",
+			hello.Local, hello.Local)
+		return
+	}
+	c, reason := l.admit(ctx, nc, hello)
+	if c == nil {
+		nc.Close()
+		l.log.Debug().Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)
+		return
+	}
+	nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	if _, err := nc.Write(protocol.AppendStatus(nil, protocol.StatusSuccess)); err != nil {
+		c.abandon()
+		return
+	}
+	nc.SetDeadline(time.Time{})
+	l.called(hello)
+	stop()
+	c.run(ctx, rest)
+}
+
+// readHello returns what came behind the hello with it.
+func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
+	var buf [protocol.MaxHello]byte
+	for n := 0; ; {
+		k, err := nc.Read(buf[n:])
+		n += k
+		hello, size, perr := protocol.ParseHello(buf[:n])
+		if perr != nil || size > 0 {
+			return hello, buf[size:n], perr
+		}
+		if errors.Is(err, io.EOF) {
+			return hello, nil, errors.New("closed before its hello was complete")
+		}
+		if err != nil {
+			return hello, nil, fmt.Errorf("no complete hello: %w", short(err))
+		}
+	}
+}
+
+// judge reports what is wrong with whom a hello calls.
+func (h *Hub) judge(hello protocol.Hello) error {
+	if !slices.Contains(h.cfg.Names, hello.Remote) {
+		return &protocol.HandshakeError{
+			Status: protocol.StatusLocal,
+			Reason: fmt.Sprintf("%s calls us %q, but our name is %s; write \"peer %s ADDRESS:PORT\" in its haproxy.cfg, or start peersd with -L %s",
+				hello.Local, hello.Remote, quoted(h.cfg.Names), h.cfg.Names[0], hello.Remote),
+		}
+	}
+	if slices.Contains(h.cfg.Names, hello.Local) {
+		return &protocol.HandshakeError{
+			Status: protocol.StatusRemote,
+			Reason: fmt.Sprintf("the caller has our own name %q; give it another one with -L", hello.Local),
+		}
+	}
+	return nil
+}
+
+func quoted(names []string) string {
+	q := make([]string, len(names))
+	for i, n := range names {
+		q[i] = fmt.Sprintf("%q", n)
+	}
+	return strings.Join(q, " or ")
+}
+
+// refuse answers with the status of a wrong hello, if err is one, and closes.
+// What is only passing gets no status: HAProxy does not dial again after one.
+func refuse(nc net.Conn, err error) {
+	var wrong *protocol.HandshakeError
+	if errors.As(err, &wrong) {
+		nc.SetDeadline(time.Now().Add(time.Second))
+		nc.Write(protocol.AppendStatus(nil, wrong.Status))
+		linger(nc)
+	}
+	nc.Close()
+}
+
+// called notes what the peer's hello tells of it.
+func (l *link) called(hello protocol.Hello) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.name0 = slices.Index(l.hub.cfg.Names, hello.Remote)
+	l.status.lastStatus, l.status.lastHandshake = int(protocol.StatusSuccess), time.Now()
+}
+
+// linger lets the peer read what was written last: closing a connection with
+// unread bytes resets it, and the reply may be lost with it. The wait is
+// bounded in time and in bytes.
+func linger(nc net.Conn) {
+	if w, ok := nc.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
+		nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		io.CopyN(io.Discard, nc, 1<<20)
+	}
+}

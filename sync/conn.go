@@ -1,0 +1,261 @@
+package peersync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/sync/session"
+)
+
+// writeTimeout is how long a peer may take to read what it was sent. HAProxy
+// gives up a reader that stalls after 4.9 s (2.6: 7.6 s).
+const writeTimeout = 10 * time.Second
+
+var (
+	errReplaced = errors.New("the peer has made a new connection")
+	errShutdown = errors.New("shutting down")
+)
+
+// A conn is one established connection: a session, a goroutine that reads into
+// it and one that writes out of it.
+type conn struct {
+	link    *link
+	nc      net.Conn
+	version protocol.Version
+	dialed  bool // by us
+	pid     int  // of the peer's hello, where it dialled
+	began   time.Time
+
+	wake    chan struct{} // one slot: there may be something to write
+	done    chan struct{} // closed when all is over
+	closing chan struct{} // closed when it is to end
+	end     sync.Once
+	why     error // set before closing is closed
+
+	mu      sync.Mutex
+	session *session.Session
+}
+
+func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
+	c := &conn{
+		link:    l,
+		nc:      nc,
+		version: v,
+		began:   time.Now(),
+		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		closing: make(chan struct{}),
+	}
+	c.session = session.New(c.began, session.Config{
+		Version:    v,
+		Tables:     l.hub.cfg.Tables,
+		Peer:       &l.peer,
+		UpToDate:   func() bool { return l.hub.upToDate(l) },
+		MaxUpdates: l.hub.cfg.MaxUpdates,
+		Notify:     c.notify,
+	})
+	return c
+}
+
+// abandon ends a connection that was never run.
+func (c *conn) abandon() {
+	c.nc.Close()
+	c.link.released(c)
+	close(c.done)
+}
+
+// run reads and writes until the connection ends. rest is what was read along
+// with the handshake.
+func (c *conn) run(ctx context.Context, rest []byte) {
+	l := c.link
+	l.stale.Store(true)
+	l.mu.Lock()
+	l.status.sessions++
+	l.mu.Unlock()
+	log := l.log.With().Stringer("address", c.nc.RemoteAddr()).Logger()
+	log.Info().Stringer("version", c.version).Bool("dialed", c.dialed).Msg("session established")
+
+	stop := context.AfterFunc(ctx, func() { c.close(errShutdown) })
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() { c.close(c.read(rest)) })
+	wg.Go(c.write)
+	wg.Wait()
+
+	l.stale.Store(true)
+	l.count(c.why)
+	event := log.Info()
+	if isFault(c.why) {
+		event = log.Warn()
+	}
+	event.Dur("lasted", time.Since(c.began).Round(time.Millisecond)).Msg("session closed: " + describe(c.why))
+	l.released(c)
+	close(c.done)
+}
+
+// close makes the connection end; why is for the log. Only the first call
+// counts.
+func (c *conn) close(why error) {
+	c.end.Do(func() {
+		c.why = why
+		close(c.closing)
+	})
+}
+
+// read feeds the session until the connection ends.
+func (c *conn) read(rest []byte) error {
+	r := protocol.NewReader(io.MultiReader(bytes.NewReader(rest), c.nc))
+	for {
+		f, err := r.Next()
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		c.mu.Lock()
+		err = c.session.Receive(now, f)
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if !r.Buffered() {
+			c.wakeUp()
+		}
+	}
+}
+
+func (c *conn) wakeUp() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write sends what the session has to say, as long as there is something, and
+// then waits for the next occasion. It closes the network connection at the
+// end, so that the reader ends too.
+func (c *conn) write() {
+	defer c.nc.Close()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var buf []byte
+	for {
+		select {
+		case <-c.closing:
+			c.farewell()
+			return
+		default:
+		}
+		now := time.Now()
+		c.mu.Lock()
+		err := c.session.Tick(now)
+		buf = c.session.AppendOutput(now, buf[:0])
+		deadline := c.session.Deadline()
+		c.mu.Unlock()
+		if err != nil {
+			c.close(err)
+			continue
+		}
+		if len(buf) > 0 {
+			c.nc.SetWriteDeadline(now.Add(writeTimeout))
+			if _, err := c.nc.Write(buf); err != nil {
+				c.close(err)
+			}
+			continue
+		}
+		timer.Reset(time.Until(deadline))
+		select {
+		case <-c.wake:
+		case <-timer.C:
+		case <-c.closing:
+		}
+	}
+}
+
+// farewell tells the peer what it did wrong, where it did.
+func (c *conn) farewell() {
+	b := session.AppendError(nil, c.why)
+	if len(b) == 0 {
+		return
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(time.Second))
+	if _, err := c.nc.Write(b); err == nil {
+		linger(c.nc)
+	}
+}
+
+// nudge makes heartbeats go out now and shortly after.
+func (c *conn) nudge() {
+	c.mu.Lock()
+	c.session.Nudge(time.Now())
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
+// alive asks the peer for a sign of life and reports whether it gave one in
+// time. pid is that of another connection of the same peer: where it is known
+// for this one too and differs, the process that this one leads to is gone.
+func (c *conn) alive(ctx context.Context, pid int) bool {
+	if !c.dialed && c.pid != pid {
+		return false
+	}
+	c.mu.Lock()
+	asked := c.session.Ping()
+	pongs, heard := c.session.Pongs(), c.session.LastHeard()
+	c.mu.Unlock()
+	c.wakeUp()
+	if !asked && time.Since(heard) < time.Second {
+		return true // a lesson is under way, so it was only just there
+	}
+	for end := time.Now().Add(probePatience); time.Now().Before(end) && ctx.Err() == nil; {
+		select {
+		case <-c.done:
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
+		c.mu.Lock()
+		answered := asked && c.session.Pongs() > pongs || !asked && c.session.LastHeard().After(heard)
+		c.mu.Unlock()
+		if answered {
+			return true
+		}
+	}
+	return false
+}
+
+// count keeps the reasons of ended sessions that `show peers` tells.
+func (l *link) count(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var broken *protocol.Error
+	switch {
+	case errors.As(why, &broken):
+		l.status.protocolError++
+	case errors.Is(why, session.ErrSilent):
+		l.status.silent++
+	}
+}
+
+// isFault reports whether a session ended by what an operator should look at.
+func isFault(why error) bool {
+	var broken *protocol.Error
+	return errors.As(why, &broken) || errors.Is(why, session.ErrSilent)
+}
+
+func describe(why error) string {
+	var broken *protocol.Error
+	switch {
+	case errors.As(why, &broken):
+		return "the peer broke the protocol: " + broken.Reason
+	case errors.Is(why, io.EOF):
+		return "by the peer"
+	case errors.Is(why, io.ErrUnexpectedEOF):
+		return "by the peer, within a message"
+	}
+	return short(why).Error()
+}

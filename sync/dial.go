@@ -1,0 +1,183 @@
+package peersync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+)
+
+// How often a peer is dialled while there is no session with it. A HAProxy
+// asks for a lesson only within 5 s of its start: for that long, a few times a
+// second; then less and less, but never so seldom that a window is missed.
+const (
+	dialEvery   = 200 * time.Millisecond
+	dialQuickly = 10 * time.Second // how long dialEvery is kept to
+	dialAtMost  = 2 * time.Second
+	dialTimeout = time.Second
+)
+
+// handshakeTimeout is HAProxy's too.
+const handshakeTimeout = 5 * time.Second
+
+// A pace is when to dial next.
+type pace struct {
+	began time.Time // when the peer was lost
+	delay time.Duration
+}
+
+// next is how long to wait after an attempt that began at now.
+func (p *pace) next(now time.Time) time.Duration {
+	if now.Sub(p.began) < dialQuickly {
+		p.delay = dialEvery
+	} else {
+		p.delay = min(p.delay*3/2, dialAtMost)
+	}
+	// Up to a quarter less, so that two that lost each other don't keep step.
+	return p.delay - time.Duration(rand.Int64N(int64(p.delay)/4))
+}
+
+// dialForever keeps a session with the peer until ctx is done.
+func (l *link) dialForever(ctx context.Context) {
+	p := pace{began: time.Now()}
+	var last error // logged only when it changes
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		c := l.conn
+		l.mu.Unlock()
+		if c != nil {
+			select {
+			case <-c.done:
+			case <-ctx.Done():
+			}
+			p, last = pace{began: time.Now()}, nil
+		} else if err := l.dial(ctx); err != nil {
+			if ctx.Err() == nil && (last == nil || last.Error() != err.Error()) {
+				l.log.Info().Str("address", l.address).Msg(err.Error())
+			}
+			last = err
+		} else {
+			continue
+		}
+		sleep(ctx, p.next(time.Now()))
+	}
+}
+
+// errGivenUp: the peer has dialled us meanwhile.
+var errGivenUp = errors.New("the peer was faster")
+
+// dial makes one attempt. It returns nil where there is a connection now.
+func (l *link) dial(ctx context.Context) error {
+	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	l.mu.Lock()
+	if l.conn != nil {
+		l.mu.Unlock()
+		return nil
+	}
+	l.cancelDial = cancel
+	l.mu.Unlock()
+
+	var d net.Dialer
+	nc, err := d.DialContext(dialCtx, "tcp", l.address)
+
+	l.mu.Lock()
+	l.cancelDial = nil
+	if l.conn != nil {
+		l.mu.Unlock()
+		if nc != nil {
+			nc.Close()
+		}
+		return nil
+	}
+	if err != nil {
+		l.mu.Unlock()
+		return fmt.Errorf("can't connect yet: %w", short(err))
+	}
+	dialed := make(chan struct{})
+	l.dialed = dialed
+	hello := protocol.Hello{Version: l.version, Remote: l.name, Local: l.localName(), PID: pid, Relative: 1}
+	l.mu.Unlock()
+
+	status, rest, err := shakeHands(ctx, nc, hello)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer close(dialed)
+	l.dialed = nil
+	if err == nil {
+		l.status.lastStatus, l.status.lastHandshake = int(status), time.Now()
+		err = l.answered(status, hello)
+	}
+	if err != nil {
+		nc.Close()
+		return err
+	}
+	c := l.claim(nc, hello.Version)
+	c.dialed = true
+	l.hub.wg.Go(func() { c.run(ctx, rest) })
+	return nil
+}
+
+// answered turns a status into what to do about it. l.mu is held.
+func (l *link) answered(s protocol.Status, hello protocol.Hello) error {
+	switch s {
+	case protocol.StatusSuccess:
+		return nil
+	case protocol.StatusVersion:
+		l.version = protocol.Version20
+		return errors.New("it does not speak version 2.1, falling back to 2.0")
+	case protocol.StatusLocal:
+		return fmt.Errorf("it says %v: its own name is not %q; name it as its -L or localpeer does: --peer NAME=%s",
+			s, hello.Remote, l.address)
+	case protocol.StatusRemote:
+		l.name0++
+		return fmt.Errorf("it says %v: add \"peer %s ADDRESS:PORT\" to the peers section of its haproxy.cfg", s, hello.Local)
+	}
+	return fmt.Errorf("it says %v", s)
+}
+
+// shakeHands says hello and waits for the status. What came behind it is
+// returned with it.
+func shakeHands(ctx context.Context, nc net.Conn, hello protocol.Hello) (s protocol.Status, rest []byte, err error) {
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	defer nc.SetDeadline(time.Time{})
+	if _, err := nc.Write(protocol.AppendHello(nil, hello)); err != nil {
+		return 0, nil, fmt.Errorf("it closed the connection: %w", short(err))
+	}
+	var buf [4096]byte
+	for n := 0; ; {
+		k, err := nc.Read(buf[n:])
+		n += k
+		if s, size, err := protocol.ParseStatus(buf[:n]); err != nil || size > 0 {
+			return s, buf[size:n], err
+		}
+		if errors.Is(err, io.EOF) {
+			return 0, nil, errors.New("it closed the connection without a status")
+		}
+		if err != nil {
+			return 0, nil, fmt.Errorf("it gave no status: %w", short(err))
+		}
+	}
+}
+
+// short strips the addresses, which the log line has already.
+func short(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var sys *os.SyscallError
+	if errors.As(err, &sys) {
+		err = sys.Err
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+package peersync
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/peersd/peersd/sync/session"
+	"github.com/peersd/peersd/table"
+)
+
+// notify is told by the session what happens, with conn.mu held.
+func (c *conn) notify(e session.Event) {
+	l := c.link
+	switch e.Kind {
+	case session.Defined:
+		c.defined(e)
+	case session.LessonAsked:
+		l.log.Debug().Msg("asked for a lesson")
+	case session.Learned:
+		if e.UpToDate {
+			l.stale.Store(false)
+			l.hub.learned()
+		}
+		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson learned")
+	case session.TeachAsked:
+		l.log.Info().Msg("the peer asks for a lesson")
+	case session.Taught:
+		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson taught")
+	case session.TaughtConfirmed:
+		l.log.Debug().Msg("lesson confirmed")
+	case session.AckIgnored:
+		l.log.Debug().Str("table", e.Table.FullName()).Uint32("id", e.Ack.UpdateID).
+			Msg("ack of an update that was never sent ignored (HAProxy 3.3 to 3.5-dev5 send such)")
+	case session.PeerError:
+		l.log.Warn().Msgf("the peer says: %v; please report this with the log at level debug", e.Type)
+	}
+}
+
+// defined logs what an operator has to know of a table's definition.
+func (c *conn) defined(e session.Event) {
+	log := c.link.log.With().Str("table", e.Table.FullName()).Logger()
+	log.Debug().Msg("defined: " + e.Definition.String())
+	if u := e.Definition.Unknown(); u != 0 {
+		log.Warn().Msgf("the table has data types that this peersd does not know (%#x): it is mirrored without them", u)
+	}
+	if e.Definition.Expire == 0 {
+		log.Debug().Msg("the table has no expire: its entries live until HAProxy's table is full")
+	}
+	if others := c.link.hub.shapes.note(c.link.name, e.Table); len(others) > 0 {
+		log.Warn().Msgf("the table is %q here, but %s: HAProxy drops the other's updates in silence; make the type and len of their stick-table lines equal",
+			e.Table.KeySpec(), strings.Join(others, " and "))
+	}
+}
+
+// shapes are the key types and lengths with which peers define tables.
+type shapes struct {
+	mu    sync.Mutex
+	specs map[string]map[string]string // by table name, by peer
+}
+
+// note takes down that peer defines t, and returns who defines it otherwise, a
+// clause each.
+func (s *shapes) note(peer string, t *table.Table) (others []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.specs == nil {
+		s.specs = map[string]map[string]string{}
+	}
+	if s.specs[t.Name()] == nil {
+		s.specs[t.Name()] = map[string]string{}
+	}
+	s.specs[t.Name()][peer] = t.KeySpec()
+	for p, spec := range s.specs[t.Name()] {
+		if spec != t.KeySpec() {
+			others = append(others, fmt.Sprintf("%q on %s", spec, p))
+		}
+	}
+	slices.Sort(others)
+	return others
+}

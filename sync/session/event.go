@@ -1,0 +1,41 @@
+package session
+
+import (
+	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/table"
+)
+
+// A Kind of event.
+type Kind int
+
+// The events, with the fields of [Event] that go with them.
+const (
+	// Defined: the peer defined a table for the first time, or otherwise
+	// than before. Table, Definition.
+	Defined Kind = iota
+	// LessonAsked: the peer was asked for a lesson.
+	LessonAsked
+	// Learned: the peer's lesson is over. UpToDate, Updates.
+	Learned
+	// TeachAsked: the peer has asked for a lesson.
+	TeachAsked
+	// Taught: the last message of a lesson was appended. UpToDate, Updates.
+	Taught
+	// TaughtConfirmed: the peer has confirmed its lesson.
+	TaughtConfirmed
+	// AckIgnored: the peer acked what was never sent to it. Table, Ack.
+	AckIgnored
+	// PeerError: the peer says that this side broke the protocol. Type.
+	PeerError
+)
+
+// An Event is something that an operator may want to know of.
+type Event struct {
+	Kind       Kind
+	Table      *table.Table
+	Definition *protocol.Definition
+	UpToDate   bool
+	Updates    uint64
+	Ack        protocol.Ack
+	Type       protocol.MessageType
+}

@@ -1,0 +1,230 @@
+package session
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/table"
+)
+
+// teaching is how far the peer is with the lesson that it has asked for.
+type teaching struct {
+	state   teachState
+	tables  []*localTable // still to be taught, the first one being under way
+	defined bool          // the first one was
+	log     table.Log     // of the first one
+	from    uint64        // position in that log
+	updates uint64        // sent so far
+}
+
+type teachState int
+
+const (
+	teachingNothing    teachState = iota
+	teachingTables                // sending definitions and entries
+	teachingUnanswered            // all sent, the confirm is to come
+)
+
+// A localTable is a table as it is defined to the peer on this session.
+type localTable struct {
+	table  *table.Table
+	id     uint64
+	layout *protocol.Layout // that the peer was told last, nil before
+	// pushed is how far the log of local changes was sent; acked how far the
+	// peer took it. acked <= pushed.
+	pushed, acked uint64
+}
+
+// teach begins a lesson, or begins it again: whoever asks twice has lost the
+// first one.
+func (s *Session) teach(now time.Time) {
+	s.refreshLocal()
+	s.teaching = teaching{state: teachingTables, tables: s.local, log: table.Learned}
+	s.learning.began = now
+	s.cfg.Notify(Event{Kind: TeachAsked})
+}
+
+// confirmed: the lesson is over for the peer too. Live updates go on from where
+// they were before it.
+func (s *Session) confirmed(now time.Time) {
+	if s.teaching.state != teachingUnanswered {
+		s.pongs++
+		return
+	}
+	s.teaching = teaching{}
+	if s.learning.state == settling {
+		s.learning.begin(now)
+	}
+	s.cfg.Notify(Event{Kind: TaughtConfirmed})
+}
+
+// refreshLocal takes note of tables that came or went.
+func (s *Session) refreshLocal() {
+	tables := s.cfg.Tables.Tables()
+	if len(tables) == len(s.localOf) && (len(tables) == 0 || &tables[0] == &s.localOf[0]) {
+		return
+	}
+	known := make(map[*table.Table]*localTable, len(s.local))
+	next := uint64(1)
+	for _, l := range s.local {
+		known[l.table] = l
+		next = max(next, l.id+1)
+	}
+	s.local = nil
+	for _, t := range tables {
+		l := known[t]
+		if l == nil {
+			acked := s.cfg.Peer.acked[t]
+			l = &localTable{table: t, id: next, pushed: acked, acked: acked}
+			next++
+		}
+		s.local = append(s.local, l)
+	}
+	s.localOf = tables
+	maps.DeleteFunc(s.cfg.Peer.acked, func(t *table.Table, _ uint64) bool { return !slices.Contains(tables, t) })
+}
+
+// appendUpdates appends the next part of the lesson, or else local changes.
+func (s *Session) appendUpdates(now time.Time, b []byte) []byte {
+	s.refreshLocal()
+	left := s.cfg.MaxUpdates
+	if s.teaching.state == teachingTables {
+		return s.appendLesson(now, b, left)
+	}
+	if s.teaching.state == teachingUnanswered {
+		return b // live updates wait for the confirm, as HAProxy's do
+	}
+	for _, l := range s.local {
+		if left > 0 && s.cfg.Peer.takes(l.table) {
+			var n int
+			b, l.pushed, n = s.appendBatch(now, b, l, table.Changed, l.pushed, left)
+			left -= n
+		}
+	}
+	return b
+}
+
+func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
+	t := &s.teaching
+	for len(t.tables) > 0 {
+		l := t.tables[0]
+		if !s.cfg.Peer.takes(l.table) {
+			t.tables = t.tables[1:]
+			continue
+		}
+		if left <= 0 {
+			return b
+		}
+		if !t.defined {
+			// Empty tables are defined too. It costs as much as an update.
+			def, layout := l.table.Schema()
+			b = s.appendDefinition(b, l, def, layout)
+			t.defined = true
+			left--
+		}
+		for ; t.log <= table.Changed; t.log, t.from = t.log+1, 0 {
+			if left <= 0 {
+				return b
+			}
+			var n int
+			b, t.from, n = s.appendBatch(now, b, l, t.log, t.from, left)
+			t.updates += uint64(n)
+			left -= n
+		}
+		t.tables, t.log, t.from, t.defined = t.tables[1:], table.Learned, 0, false
+	}
+	t.state = teachingUnanswered
+	end, upToDate := protocol.ResyncPartial, s.cfg.UpToDate()
+	if upToDate {
+		end = protocol.ResyncFinished
+	}
+	s.cfg.Notify(Event{Kind: Taught, UpToDate: upToDate, Updates: t.updates})
+	return protocol.AppendMessage(b, end)
+}
+
+// appendBatch appends up to limit entries of a log from position on, and
+// returns the position to go on from and how many they were.
+func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, log table.Log, position uint64, limit int) ([]byte, uint64, int) {
+	position = l.table.Read(log, position, limit, now, &s.batch)
+	defer s.batch.Release()
+	n := s.batch.Len()
+	if n == 0 {
+		return b, position, 0
+	}
+	if s.sent != l || l.layout != s.batch.Layout() {
+		b = s.appendDefinition(b, l, s.batch.Definition(), s.batch.Layout())
+	}
+	u := &s.out
+	u.Timed = s.cfg.Version >= protocol.Version21
+	for i := range n {
+		s.batch.Update(i, now, u)
+		if !s.batch.Expires(i) {
+			u.Remaining = s.forever(l)
+		}
+		if len(u.Key) > protocol.MaxKey {
+			continue // the message might be longer than HAProxy takes
+		}
+		u.ID = uint32(s.batch.Position(i))
+		b = protocol.AppendUpdate(b, s.batch.Layout(), &s.written, u)
+		s.stats.UpdatesOut++
+	}
+	return b, position, n
+}
+
+// forever is the remaining lifetime, in ms, of an entry that never ends: 0
+// where the peer's entries never end either. To a peer whose entries do, 0
+// would mean that it is over.
+func (s *Session) forever(l *localTable) uint32 {
+	if def := s.cfg.Peer.Definition(l.table.Name()); def != nil {
+		return def.Expire
+	}
+	return 0
+}
+
+// appendDefinition tells the peer of which table the updates that follow are.
+func (s *Session) appendDefinition(b []byte, l *localTable, def *protocol.Definition, layout *protocol.Layout) []byte {
+	d := *def
+	d.ID = l.id
+	s.sent, l.layout = l, layout
+	return protocol.AppendDefinition(b, &d)
+}
+
+// acked takes an ack, where it can be true: HAProxy 3.3 to 3.5-dev5 send
+// garbage after incremental updates. It counts between what was acked before
+// and what was sent last on this session.
+func (s *Session) acked(payload []byte) error {
+	a, err := protocol.ParseAck(payload)
+	if err != nil {
+		return err
+	}
+	l := s.localByID(a.TableID)
+	if l == nil || s.teaching.state != teachingNothing {
+		return nil // rows of a lesson are acked by HAProxy before 3.3, to no use
+	}
+	back := uint64(uint32(l.pushed) - a.UpdateID)
+	if back > l.pushed-l.acked {
+		s.stats.AcksIgnored++
+		s.cfg.Notify(Event{Kind: AckIgnored, Table: l.table, Ack: a})
+		return nil
+	}
+	l.acked = l.pushed - back
+	s.cfg.Peer.ack(l.table, l.acked)
+	return nil
+}
+
+func (s *Session) localByID(id uint64) *localTable {
+	for _, l := range s.local {
+		if l.id == id {
+			return l
+		}
+	}
+	return nil
+}
+
+// Lesson is how far the peer's lesson is: how many tables are left of it, and
+// how many entries were sent. There is none where active is false.
+func (s *Session) Lesson() (active bool, tablesLeft int, sent uint64) {
+	return s.teaching.state != teachingNothing, len(s.teaching.tables), s.teaching.updates
+}
