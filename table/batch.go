@@ -27,6 +27,8 @@ type Batch struct {
 	schema *schema
 	view   view
 	items  []item
+	now    time.Time // of the last Update
+	tick   int64     // the same by the table's clock
 }
 
 type item struct {
@@ -85,7 +87,7 @@ func (t *Table) readSome(log Log, from, at uint64, limit int, tick int64, b *Bat
 			return at, false
 		}
 		at = next
-		if !t.ended(s, tick) {
+		if !ended(t.store.record(0, s), tick) {
 			t.pin(b, s)
 		}
 	}
@@ -120,7 +122,7 @@ func (t *Table) walkSome(from Cursor, cursor *Cursor, limit int, tick int64, b *
 		s := cursor.next
 		cursor.next++
 		r := t.store.record(0, s)
-		if positionOf(r) != 0 && !has(r, flagDead) && !t.ended(s, tick) {
+		if positionOf(r) != 0 && !has(r, flagDead) && !ended(r, tick) {
 			t.pin(b, s)
 		}
 	}
@@ -135,12 +137,15 @@ func (t *Table) Find(key []byte, now time.Time, b *Batch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.follow(b)
-	if s, ok := t.find(key, hash(key)); ok && !t.ended(s, tick) {
+	if s, ok := t.find(key, hash(key)); ok && !ended(t.store.record(0, s), tick) {
 		t.pin(b, s)
 	}
 }
 
-func (b *Batch) begin(t *Table) { b.table, b.schema, b.items = t, nil, b.items[:0] }
+func (b *Batch) begin(t *Table) {
+	b.table, b.schema, b.items = t, nil, b.items[:0]
+	b.now, b.tick = time.Time{}, t.clock.tick(time.Time{})
+}
 
 // follow lets b see the records as they are laid out now. It reports whether b
 // has to be filled anew: all its entries are of one schema.
@@ -210,25 +215,32 @@ func (b *Batch) Expires(i int) bool {
 }
 
 // Update fills u with entry i as it is at now: the remaining lifetime, the key,
-// which is valid until Release, and the values, for which u has to have room.
-// u's ID and Timed are left alone.
+// which is valid until Release and not to be written to, the values and the
+// server key. u's ID and Timed are left alone.
 func (b *Batch) Update(i int, now time.Time, u *protocol.Update) {
 	it := &b.items[i]
 	r := b.view.record(0, it.slot)
-	tick := b.table.clock.tick(now)
-	u.Remaining = remaining(r, tick)
+	if now != b.now {
+		b.now, b.tick = now, b.table.clock.tick(now)
+	}
+	u.Remaining = remaining(r, b.tick)
 	u.Key = b.view.key(it.slot)
 	u.ServerKey = it.serverKey
 	if cap(u.Values) < b.schema.layout.Words {
 		u.Values = make([]uint64, b.schema.layout.Words)
 	}
 	u.Values = u.Values[:b.schema.layout.Words]
-	since := tick - getInt64(r, atStamp)
+	since := b.tick - getInt64(r, atStamp)
+	group := 0
 	pairs := b.schema.whole.pairs
 	for i := range pairs {
 		p := &pairs[i]
 		values := u.Values[p.from:]
-		loadValues(b.view.record(p.column.group, it.slot)[p.column.offset:], p.column.kind, values, p.column.elements)
+		if p.column.group != group {
+			group = p.column.group
+			r = b.view.record(group, it.slot)
+		}
+		loadValues(r[p.column.offset:], p.column.kind, values, p.column.elements)
 		if p.column.kind == protocol.Rate {
 			for e := range p.column.elements {
 				values[3*e] = uint64(ageRate(uint32(values[3*e]), since))

@@ -314,3 +314,37 @@ func TestClockSetBack(t *testing.T) {
 		t.Error("the entry did not end")
 	}
 }
+
+func TestUses(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.GPC0))
+	src.Merge(epoch, update("k", 1), Live)
+	var a, b Batch
+	tb.Find([]byte("k"), epoch, &a)
+	tb.Read(Learned, 0, 10, epoch, &b)
+	expect(t, "uses", []int{a.Uses(0), b.Uses(0)}, "[0 1]")
+	src.Merge(epoch, update("k", 2), Live) // goes to a copy, which nobody reads
+	b.Release()
+	tb.Find([]byte("k"), epoch, &b)
+	expect(t, "uses of the copy", b.Uses(0), 0)
+	a.Release()
+	b.Release()
+}
+
+func TestSchema(t *testing.T) {
+	def := define(protocol.KeyString, 9, 1000, protocol.GPC0)
+	set := NewSet("section", epoch)
+	tb := set.Define(epoch, nil, def)
+	src := tb.Source(def)
+	src.Merge(epoch, update("k", 1), Live)
+	var b Batch
+	tb.Find([]byte("k"), epoch, &b)
+	d, l := tb.Schema()
+	if d != b.Definition() || l != b.Layout() || *d != tb.Definition() || src.Table() != tb || src.Layout().Words != 1 {
+		t.Error("a batch is laid out by another schema than the table")
+	}
+	b.Release()
+	set.Define(epoch, def, change(def, func(d *protocol.Definition) { d.Types = 0 }))
+	if d2, l2 := tb.Schema(); d2 == d || l2 == l || d.Types != 1<<protocol.GPC0 {
+		t.Error("a schema was changed, not replaced")
+	}
+}

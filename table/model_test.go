@@ -70,6 +70,7 @@ func (w *twin) merge(now int64, def *protocol.Definition, u *protocol.Update, ho
 	}
 	if e != nil && how == Taught {
 		fresher := e.expire != 0 && expire != 0 && expire >= e.expire
+		fresher = fresher && (expire-e.expire > 1000 || !w.same(e, def, u))
 		if !u.Timed || !e.uncertain && !fresher {
 			return false
 		}
@@ -598,7 +599,7 @@ func TestModel(t *testing.T) {
 		t.Run(keySpec(k.keyType, k.keyLen), func(t *testing.T) {
 			t.Parallel()
 			seeds(t, func(t *testing.T, r *rand.Rand) {
-				m := newModel(t, &randomChoices{r, 1200}, k.keyType, k.keyLen)
+				m := newModel(t, &randomChoices{r, steps(1600)}, k.keyType, k.keyLen)
 				m.every = 4
 				m.run()
 			})

@@ -152,6 +152,29 @@ func TestAlternatingDefinitions(t *testing.T) {
 	expect(t, "entry", get(tb, "s", epoch), "0 [1 1 1 1]")
 }
 
+// An array shrinks in the very moment in which all groups are made one: it does
+// not reach into what comes behind it.
+func TestShrinkWhileGroupsAreJoined(t *testing.T) {
+	elements := func(n int, types ...protocol.DataType) *protocol.Definition {
+		return change(define(protocol.KeyString, 9, 0, append(types, protocol.GPC0, protocol.GPTArray)...), func(d *protocol.Definition) {
+			d.Params[protocol.GPTArray].Elements = n
+		})
+	}
+	s := NewSet("section", epoch)
+	is := elements(1)
+	tb := s.Define(epoch, nil, is)
+	for n := 2; tb.schema.groups < maxGroups; n++ {
+		was := is
+		is = elements(n)
+		s.Define(epoch, was, is)
+	}
+	tb.Source(is).Merge(epoch, update("k", 1, 2, 3, 4, 5), Live)
+	s.Define(epoch, is, elements(2, protocol.GlitchCount))
+	expect(t, "groups", tb.schema.groups, 2)
+	expect(t, "entry", get(tb, "k", epoch), "0 [1 2 3 0]")
+	check(t, tb)
+}
+
 // One that forgets what it said makes nothing grow either, as long as it says
 // the same.
 func TestForgetfulDeclarer(t *testing.T) {

@@ -20,6 +20,14 @@ func seeds(t *testing.T, f func(t *testing.T, r *rand.Rand)) {
 	}
 }
 
+// steps is fewer of them where each takes longer.
+func steps(n int) int {
+	if raceEnabled {
+		return n / 4
+	}
+	return n
+}
+
 func TestIndex(t *testing.T) {
 	// Hashes of few bits make long runs of cells, around the end too.
 	for name, mask := range map[string]uint64{"random": 1<<64 - 1, "crowded": 7<<32 | 7<<60 | 1, "one": 0} {
@@ -104,7 +112,7 @@ func TestExpiryQueue(t *testing.T) {
 			place = queuePlaces{}
 			ends  = map[slot]int64{} // the true ones
 		)
-		for step := range 20_000 {
+		for step := range steps(20_000) {
 			s := slot(r.Uint32N(300))
 			end := r.Int64N(1000)
 			if r.IntN(10) == 0 {
@@ -185,8 +193,14 @@ func (l *updateLog) cells() (n int) {
 
 func (l *updateLog) consistent() error {
 	live := 0
+	if len(l.bases) != len(l.blocks) {
+		return fmt.Errorf("%d bases of %d blocks", len(l.bases), len(l.blocks))
+	}
 	for i, b := range l.blocks {
 		n := 0
+		if l.bases[i] != b.base {
+			return fmt.Errorf("base of block %d is %d, want %d", i, l.bases[i], b.base)
+		}
 		for _, v := range b.slots {
 			if v != 0 {
 				n++
@@ -243,7 +257,7 @@ func testUpdateLog(t *testing.T, r *rand.Rand, keys int) {
 		})
 		delete(places, s)
 	}
-	for step := range 10_000 {
+	for step := range steps(10_000) {
 		s := slot(r.IntN(keys))
 		if r.IntN(3) > 0 {
 			s = slot(r.IntN(1 + keys/20)) // a few hot ones
@@ -348,7 +362,7 @@ func TestUpdateLogMemory(t *testing.T) {
 				logs[log[s]].append(position, slot(s))
 			}
 			most := 0
-			for n := range test.updates {
+			for n := range steps(test.updates) {
 				switch {
 				case test.name == "one entry":
 					touch(0)
@@ -603,7 +617,7 @@ func TestBytesAnEntry(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	const n = 200_000
+	n := steps(200_000)
 	before := heap()
 	tb, src := newTable1(define(protocol.KeyIPv4, 4, 1000, protocol.GPC0, protocol.HTTPReqRate, protocol.ConnCount))
 	u := update("1234", 1, 2, 3, 4, 5)
@@ -611,7 +625,7 @@ func TestBytesAnEntry(t *testing.T) {
 		binary.BigEndian.PutUint32(u.Key, i)
 		src.Merge(epoch, u, Live)
 	}
-	each := float64(heap()-before) / n
+	each := float64(heap()-before) / float64(n)
 	t.Logf("%.0f bytes an entry", each)
 	if each > 130 {
 		t.Errorf("%.0f bytes an entry", each)

@@ -263,7 +263,7 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	}
 	h := hash(u.Key)
 	s, known := t.find(u.Key, h)
-	if known && t.ended(s, tick) {
+	if known && ended(t.store.record(0, s), tick) {
 		t.drop(s, h)
 		t.stats.Expired++
 		known = false
@@ -282,13 +282,14 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	} else {
 		s = t.create(u.Key, h)
 	}
-	t.write(s, src.mapping, u, tick)
-	t.setExpire(s, expire)
-	t.relog(s, how == Local)
+	r := t.store.record(0, s)
+	t.write(s, r, src.mapping, u, tick)
+	t.setExpire(s, r, expire)
+	t.relog(s, r, how == Local)
 	if how == Pushed {
-		setFlag(t.store.record(0, s), flagUncertain)
+		setFlag(r, flagUncertain)
 	} else {
-		clearFlag(t.store.record(0, s), flagUncertain)
+		clearFlag(r, flagUncertain)
 	}
 	t.stats.Merged++
 	return true
@@ -321,14 +322,23 @@ func (t *Table) fresher(s slot, m *mapping, u *protocol.Update, expire int64, ho
 			return true
 		}
 		has := getInt64(r, atExpire)
-		return expire != 0 && has != 0 && expire >= has
+		if expire == 0 || has == 0 || expire < has {
+			return false
+		}
+		return expire-has > underWay || !t.equal(s, m, u)
 	}
 	return true
 }
 
-// ended reports whether the lifetime of s is over at tick.
-func (t *Table) ended(s slot, tick int64) bool {
-	e := getInt64(t.store.record(0, s), atExpire)
+// underWay is how much longer, in ms, an entry may live by a row of a lesson
+// than by what is known, without that being news: each copy of an entry lives
+// longer than the last one by the time that it was under way. Two that teach
+// each other would go on for ever, as what is news to one is taught again.
+const underWay = 1000
+
+// ended reports whether the lifetime of a record is over at tick.
+func ended(r []byte, tick int64) bool {
+	e := getInt64(r, atExpire)
 	return e != 0 && e <= tick
 }
 
@@ -380,8 +390,9 @@ func (t *Table) free(s slot) {
 	t.store.release(s)
 }
 
-func (t *Table) setExpire(s slot, expire int64) {
-	r := t.store.record(0, s)
+// setExpire lets s, of which r is the record, end at expire.
+func (t *Table) setExpire(s slot, r []byte, expire int64) {
+	before := getInt64(r, atExpire)
 	putInt64(r, atExpire, expire)
 	q := int32(getUint32(r, atQueue))
 	switch {
@@ -390,7 +401,7 @@ func (t *Table) setExpire(s slot, expire int64) {
 		t.place(s, -1)
 	case expire != 0 && q < 0:
 		t.queue.push(t, expire, s)
-	case expire != 0 && expire < t.queue.heap[q].at:
+	case expire < before && expire < t.queue.heap[q].at: // where not, the queue is not even touched
 		t.queue.move(t, q, expire)
 	}
 }
@@ -404,9 +415,8 @@ func (t *Table) log(r []byte) *updateLog {
 	return &t.logs[Learned]
 }
 
-// relog makes s the newest entry of its log.
-func (t *Table) relog(s slot, local bool) {
-	r := t.store.record(0, s)
+// relog makes s, of which r is the record, the newest entry of its log.
+func (t *Table) relog(s slot, r []byte, local bool) {
 	if at := positionOf(r); at != 0 {
 		t.log(r).remove(at)
 	}

@@ -3,7 +3,6 @@ package table
 import (
 	"math"
 	"slices"
-	"sort"
 )
 
 // An updateLog is the order in which entries changed last: each entry stands
@@ -17,7 +16,8 @@ import (
 // for an entry in the log, and for 32 of them a block, but for the last block
 // and a few more.
 type updateLog struct {
-	blocks []*logBlock // in order of positions; only the last may begin empty
+	blocks []*logBlock // in order of positions
+	bases  []uint64    // of the blocks, side by side for the search
 	live   int         // entries
 	spare  []uint32    // cells of a block that was packed, for the next one
 }
@@ -59,6 +59,7 @@ func (l *updateLog) begin(position uint64) *logBlock {
 	if n := len(l.blocks); n > 0 {
 		if b := l.blocks[n-1]; b.live == 0 {
 			b.base, b.slots = position, b.slots[:0]
+			l.bases[n-1] = position
 			return b
 		}
 		l.settle(n - 1)
@@ -69,6 +70,7 @@ func (l *updateLog) begin(position uint64) *logBlock {
 	}
 	l.spare = nil
 	l.blocks = append(l.blocks, b)
+	l.bases = append(l.bases, position)
 	return b
 }
 
@@ -126,7 +128,11 @@ func (l *updateLog) next(position uint64) (at uint64, s slot, ok bool) {
 // block returns the index of the last block that begins at or before
 // position, -1 where all begin after it.
 func (l *updateLog) block(position uint64) int {
-	return sort.Search(len(l.blocks), func(i int) bool { return l.blocks[i].base > position }) - 1
+	i, exact := slices.BinarySearch(l.bases, position)
+	if exact {
+		return i
+	}
+	return i - 1
 }
 
 // join drops empty blocks and packs small neighbours into one. The last block
@@ -152,6 +158,10 @@ func (l *updateLog) join() {
 	all := l.blocks
 	l.blocks = append(kept, last)
 	clear(all[len(l.blocks):])
+	l.bases = l.bases[:0]
+	for _, b := range l.blocks {
+		l.bases = append(l.bases, b.base)
+	}
 }
 
 // packed returns a block of the cells in use of blocks, one behind the other.
@@ -192,8 +202,13 @@ func (b *logBlock) seek(position uint64) int {
 	if position <= b.base {
 		return 0
 	}
+	offset := position - b.base
 	if b.offsets == nil {
-		return int(min(position-b.base, uint64(len(b.slots))))
+		return int(min(offset, uint64(len(b.slots))))
 	}
-	return sort.Search(len(b.offsets), func(i int) bool { return b.base+uint64(b.offsets[i]) >= position })
+	if offset > math.MaxUint32 {
+		return len(b.slots)
+	}
+	cell, _ := slices.BinarySearch(b.offsets, uint32(offset))
+	return cell
 }

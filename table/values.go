@@ -6,10 +6,9 @@ import (
 	"github.com/peersd/peersd/protocol"
 )
 
-// write stores what u brings in s. Columns that u does not bring stay as they
-// are; a rate among them only ages.
-func (t *Table) write(s slot, m *mapping, u *protocol.Update, tick int64) {
-	r := t.store.record(0, s)
+// write stores what u brings in s, of which r is the record. Columns that u
+// does not bring stay as they are; a rate among them only ages.
+func (t *Table) write(s slot, r []byte, m *mapping, u *protocol.Update, tick int64) {
 	if before := getInt64(r, atStamp); before != 0 {
 		tick = max(tick, before) // a clock read earlier than another's runs nothing back
 		if m.partial {
@@ -17,10 +16,14 @@ func (t *Table) write(s slot, m *mapping, u *protocol.Update, tick int64) {
 		}
 	}
 	putInt64(r, atStamp, tick)
+	group := 0
 	for i := range m.pairs {
 		p := &m.pairs[i]
-		r := t.store.record(p.column.group, s)[p.column.offset:]
-		storeValues(r, p.column.kind, u.Values[p.from:], p.column.elements)
+		if p.column.group != group {
+			group = p.column.group
+			r = t.store.record(group, s)
+		}
+		storeValues(r[p.column.offset:], p.column.kind, u.Values[p.from:], p.column.elements)
 	}
 	if m.server != nil {
 		r := t.store.record(m.server.group, s)

@@ -1,0 +1,252 @@
+package table
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+)
+
+// typical is a table as people have it.
+func typical(keyType protocol.KeyType, keyLen int) *protocol.Definition {
+	return define(keyType, keyLen, 10_000_000, protocol.GPC0, protocol.HTTPReqRate, protocol.ConnCount)
+}
+
+func noAllocs(t *testing.T, what string, runs int, f func()) {
+	t.Helper()
+	if raceEnabled {
+		f()
+		return
+	}
+	if n := testing.AllocsPerRun(runs, f); n != 0 {
+		t.Errorf("%s: %v allocations", what, n)
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	for _, k := range append(modelKeys[:len(modelKeys):len(modelKeys)], modelKeys[0]) {
+		def := typical(k.keyType, k.keyLen)
+		def.Types |= 1<<protocol.ServerKey | 1<<protocol.BytesInCount
+		set := NewSet("section", epoch)
+		tb := set.Define(epoch, nil, def)
+		part := change(def, func(d *protocol.Definition) { d.Types = 1<<protocol.GPC0 | 1<<protocol.ServerKey })
+		set.Define(epoch, nil, part)
+		src, partial := tb.Source(def), tb.Source(part)
+		name := keySpec(k.keyType, k.keyLen)
+
+		u := wholeUpdate(def)
+		if k.keyType == protocol.KeyString {
+			u.Key = u.Key[:k.keyLen-1]
+		}
+		var n uint32
+		key := func(of uint32) {
+			n++
+			binary.BigEndian.PutUint32(u.Key, n%of)
+			u.Values[0] = uint64(n)
+			u.ServerKey = servers[n%7]
+		}
+		now := int64(0)
+		for range 3000 {
+			key(1000)
+			src.Merge(at(now), u, Live)
+			partial.Merge(at(now), u, Local)
+		}
+		for how := range Local + 1 {
+			noAllocs(t, fmt.Sprintf("%s: merge of known keys, how %d", name, how), 2000, func() {
+				now++
+				key(1000)
+				src.Merge(at(now), u, how)
+				partial.Merge(at(now), u, how)
+			})
+		}
+		noAllocs(t, name+": merge of one key", 2000, func() {
+			key(1)
+			src.Merge(at(now), u, Live)
+		})
+		noAllocs(t, name+": merge of new keys", 10_000, func() {
+			key(1 << 31)
+			src.Merge(at(now), u, Live)
+		})
+
+		var (
+			b    Batch
+			got  protocol.Update
+			buf  []byte
+			dict protocol.DictionaryWriter
+		)
+		for _, log := range []Log{Learned, Changed} {
+			position := uint64(0)
+			batch := func() {
+				position = tb.Read(log, position, 200, at(now), &b)
+				if b.Len() < 200 {
+					position = 0
+				}
+				buf = buf[:0]
+				for i := range b.Len() {
+					b.Update(i, at(now), &got)
+					buf = protocol.AppendUpdate(buf, b.Layout(), &dict, &got)
+				}
+				b.Release()
+			}
+			for range 100 {
+				batch()
+			}
+			noAllocs(t, name+": a batch of 200", 100, batch)
+		}
+		noAllocs(t, name+": find and walk", 100, func() {
+			var cursor Cursor
+			tb.Find(u.Key, at(now), &b)
+			b.Release()
+			tb.Walk(&cursor, 100, at(now), &b)
+			b.Release()
+		})
+		noAllocs(t, name+": merge while pinned, and expire", 1000, func() {
+			key(1000)
+			tb.Find(u.Key, at(now), &b)
+			src.Merge(at(now), u, Live)
+			b.Release()
+			tb.Expire(at(now), 10)
+		})
+	}
+}
+
+// fillTable merges n keys, in a random order where there is one.
+func fillTable(src *Source, n int, u *protocol.Update, order []uint32) {
+	for i := range n {
+		key := uint32(i)
+		if order != nil {
+			key = order[i]
+		}
+		binary.BigEndian.PutUint32(u.Key, key)
+		src.Merge(epoch, u, Live)
+	}
+}
+
+// randomKeys are n different numbers.
+func randomKeys(n int) []uint32 {
+	keys := make([]uint32, n)
+	for i := range keys {
+		keys[i] = uint32(i) * 2654435761 // odd: no two are alike
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	r.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	return keys
+}
+
+func BenchmarkMerge(b *testing.B) {
+	const million = 1_000_000
+	keys := randomKeys(million)
+	u := update("1234", 1, 2, 3, 4, 5)
+	b.Run("existing1000", func(b *testing.B) {
+		_, src := newTable1(typical(protocol.KeyIPv4, 4))
+		fillTable(src, 1000, u, keys)
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			binary.BigEndian.PutUint32(u.Key, keys[i%1000])
+			src.Merge(at(int64(i)/1000), u, Live)
+		}
+	})
+	b.Run("existing1M", func(b *testing.B) {
+		_, src := newTable1(typical(protocol.KeyIPv4, 4))
+		fillTable(src, million, u, keys)
+		order := rand.New(rand.NewPCG(3, 4)).Perm(million)
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			binary.BigEndian.PutUint32(u.Key, keys[order[i%million]])
+			src.Merge(at(int64(i)/1000), u, Live)
+		}
+	})
+	// A lesson of a million keys, from an empty table on.
+	for _, k := range []struct {
+		name    string
+		keyType protocol.KeyType
+		keyLen  int
+	}{{"new1M", protocol.KeyIPv4, 4}, {"new1MString32", protocol.KeyString, 33}} {
+		b.Run(k.name, func(b *testing.B) {
+			u := &protocol.Update{Key: []byte(strings.Repeat("k", min(k.keyLen, 32))), Values: u.Values}
+			b.ReportAllocs()
+			for b.Loop() {
+				_, src := newTable1(typical(k.keyType, k.keyLen))
+				fillTable(src, million, u, keys)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/million, "ns/entry")
+		})
+	}
+}
+
+func BenchmarkReadBatch200(b *testing.B) {
+	for _, n := range []int{10_000, 1_000_000} {
+		for _, shuffled := range []bool{false, true} {
+			name := fmt.Sprintf("%d/lesson", n)
+			if shuffled {
+				name = fmt.Sprintf("%d/shuffled", n)
+			}
+			b.Run(name, func(b *testing.B) {
+				tb, src := newTable1(typical(protocol.KeyIPv4, 4))
+				u := update("1234", 1, 2, 3, 4, 5)
+				keys := randomKeys(n)
+				fillTable(src, n, u, keys)
+				if shuffled { // the log's order is not that of the slots
+					for _, i := range rand.New(rand.NewPCG(3, 4)).Perm(n) {
+						binary.BigEndian.PutUint32(u.Key, keys[i])
+						src.Merge(epoch, u, Live)
+					}
+				}
+				benchmarkBatches(b, tb)
+			})
+		}
+	}
+}
+
+func benchmarkBatches(b *testing.B, tb *Table) {
+	var (
+		batch    Batch
+		u        protocol.Update
+		dict     protocol.DictionaryWriter
+		buf      = make([]byte, 0, 16384)
+		position uint64
+		now      = at(1)
+	)
+	b.ReportAllocs()
+	for b.Loop() {
+		position = tb.Read(Learned, position, 200, now, &batch)
+		buf = buf[:0]
+		for i := range batch.Len() {
+			batch.Update(i, now, &u)
+			u.Timed = true
+			buf = protocol.AppendUpdate(buf, batch.Layout(), &dict, &u)
+		}
+		if batch.Len() < 200 {
+			position = 0
+		}
+		batch.Release()
+	}
+}
+
+func BenchmarkExpire1M(b *testing.B) {
+	const million = 1_000_000
+	keys := randomKeys(million)
+	u := timed(0, "1234", 1, 2, 3, 4, 5)
+	var longest time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		tb, src := newTable1(typical(protocol.KeyIPv4, 4))
+		for i, key := range keys {
+			binary.BigEndian.PutUint32(u.Key, key)
+			u.Remaining = 1 + uint32(i*7919)%100_000
+			src.Merge(epoch, u, Taught)
+		}
+		b.StartTimer()
+		for again := epoch; !again.IsZero(); {
+			before := time.Now()
+			_, again = tb.Expire(at(200_000), 200)
+			longest = max(longest, time.Since(before))
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/million, "ns/entry")
+	b.ReportMetric(float64(longest.Microseconds()), "µs/longest-turn")
+}
