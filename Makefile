@@ -10,14 +10,19 @@ GOTEST := CGO_ENABLED=1 go test -race -timeout 10m
 build: ## build bin/peersd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/peersd ./cmd/peersd
 
+# End to end comes last, one package at a time: HAProxys keep time.
+E2E  := ./e2e ./internal/haproxytest
+UNIT := $$(go list ./... | grep -v -e /e2e$$ -e /haproxytest$$)
+
 test: haproxy cc lint ## everything: lint, unit, race, fuzz seeds, and end to end against HAProxy 2.6, 3.0, 3.2 and 3.4
-	$(GOTEST) ./...
+	$(GOTEST) $(UNIT)
+	$(GOTEST) -p 1 $(E2E)
 
 unit: cc ## what needs no HAProxy
-	$(GOTEST) -short ./...
+	$(GOTEST) $(UNIT)
 
 e2e: haproxy cc ## what needs HAProxy; PEERSD_HAPROXY=3.2 for one release line of it
-	$(GOTEST) $$(grep -rl --include='*_test.go' 'haproxytest\.Each' . | xargs -n1 dirname | sort -u)
+	$(GOTEST) -p 1 $(E2E)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for pkg in $$(go list ./...); do \

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
+	"syscall"
 )
 
 // errorMark begins an answer that is an error, after `set severity-output
@@ -23,6 +25,9 @@ func (e RefusedError) Error() string { return string(e) }
 // answer is one.
 func Do(path, command string, w io.Writer) error {
 	c, err := net.Dial("unix", path)
+	if errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("the socket %s is another user's; run this as who runs `peersd serve`, or as root", path)
+	}
 	if err != nil {
 		return fmt.Errorf("no peersd answers at %s: %w; start `peersd serve`, or name its socket with --socket", path, errors.Unwrap(err))
 	}
@@ -31,8 +36,12 @@ func Do(path, command string, w io.Writer) error {
 		return fmt.Errorf("can't send the command: %w", err)
 	}
 	r := bufio.NewReaderSize(c, 65536)
-	if _, err := r.ReadString('\n'); err != nil { // the answer to the first command
+	first, err := r.ReadString('\n') // the answer to the first command
+	if err != nil {
 		return fmt.Errorf("no answer from %s: %w", path, err)
+	}
+	if first != "\n" {
+		return RefusedError(strings.TrimSpace(first))
 	}
 	if mark, _ := r.Peek(len(errorMark)); string(mark) == errorMark {
 		text, err := io.ReadAll(r)
@@ -44,28 +53,33 @@ func Do(path, command string, w io.Writer) error {
 	return copyAnswer(w, r)
 }
 
-// copyAnswer copies all but the empty line at the end.
+// copyAnswer copies all but the empty line at the end, which tells that nothing
+// is missing.
 func copyAnswer(w io.Writer, r *bufio.Reader) error {
-	held := false // a line feed that may be the last one
+	held := false  // a line feed that may be the last one
+	begins := true // what comes next is the beginning of a line
 	for {
-		line, err := r.ReadSlice('\n')
-		if len(line) > 0 {
+		part, err := r.ReadSlice('\n')
+		if len(part) > 0 {
 			if held {
 				if _, err := w.Write([]byte{'\n'}); err != nil {
 					return err
 				}
 			}
-			if held = len(line) == 1 && line[0] == '\n'; !held {
-				if _, err := w.Write(line); err != nil {
+			if held = begins && part[0] == '\n'; !held {
+				if _, err := w.Write(part); err != nil {
 					return err
 				}
 			}
+			begins = part[len(part)-1] == '\n'
 		}
 		switch {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF) && held:
 			return nil
+		case errors.Is(err, io.EOF):
+			return errors.New("the answer is cut short; has `peersd serve` ended?")
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
-			return err
+			return fmt.Errorf("the answer is cut short: %w", err)
 		}
 	}
 }

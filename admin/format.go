@@ -74,7 +74,7 @@ func appendValue(b []byte, c protocol.Column, e int, period uint32, u *protocol.
 		if u.ServerKey == "" {
 			return append(b, '-')
 		}
-		return append(b, u.ServerKey...)
+		return appendText(b, u.ServerKey)
 	}
 	return strconv.AppendUint(b, v[0], 10)
 }
@@ -110,9 +110,10 @@ func appendIPv6(b []byte, a [16]byte) []byte {
 const hexDigits = "0123456789ABCDEF"
 
 // appendText appends a string key, escaped as HAProxy's dump_text does it
-// (src/tools.c).
-func appendText(b, text []byte) []byte {
-	for _, c := range text {
+// (src/tools.c). A server's key comes from the network here, and is escaped too.
+func appendText[T string | []byte](b []byte, text T) []byte {
+	for i := range len(text) {
+		c := text[i]
 		switch {
 		case c == ' ' || c == '=' || c == '\\':
 			b = append(b, '\\', c)

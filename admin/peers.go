@@ -15,7 +15,7 @@ import (
 // pointer is a number that stays the same for a name.
 func (s *Server) showPeers(w io.Writer, args []string) error {
 	if len(args) > 1 || len(args) == 1 && args[0] != s.Tables.Section() {
-		return refusal("No such peers section\n")
+		return refusal("No such peers\n")
 	}
 	now := time.Now()
 	var b strings.Builder

@@ -42,11 +42,15 @@ func Listen(path string) (net.Listener, error) {
 	if err == nil {
 		return l, nil
 	}
-	if c, dialErr := net.Dial("unix", path); dialErr == nil {
+	c, dialErr := net.Dial("unix", path)
+	if dialErr == nil {
 		c.Close()
 		return nil, fmt.Errorf("the socket %s is in use by another process; choose another one with --socket", path)
 	}
-	if info, statErr := os.Lstat(path); statErr == nil && info.Mode().Type() == os.ModeSocket {
+	if info, statErr := os.Lstat(path); statErr == nil && info.Mode().Type() != os.ModeSocket {
+		return nil, fmt.Errorf("%s is no socket; choose another path with --socket", path)
+	}
+	if errors.Is(dialErr, syscall.ECONNREFUSED) {
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("can't replace the old socket: %w", err)
 		}
@@ -99,33 +103,31 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) {
 // answer reads one line and carries it out.
 func (s *Server) answer(c net.Conn) {
 	c.SetReadDeadline(time.Now().Add(idleTimeout))
-	line, err := bufio.NewReader(io.LimitReader(c, maxLine)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(c, maxLine+1)).ReadString('\n')
 	if err != nil && (!errors.Is(err, io.EOF) || line == "") {
 		return
 	}
 	w := bufio.NewWriterSize(&slowWriter{c}, 32768)
 	defer w.Flush()
-	severity := func(level int) string { return "" }
+	if len(line) > maxLine {
+		fmt.Fprintf(w, "The line is longer than %d bytes.\n\n", maxLine)
+		return
+	}
+	severity := severities["none"]
 	for text := range strings.SplitSeq(strings.TrimRight(line, "\r\n"), ";") {
 		words := strings.Fields(text)
-		if len(words) == 0 {
-			continue
+		var err error
+		if len(words) > 1 && words[0] == "set" && words[1] == "severity-output" {
+			severity, err = setSeverity(severity, words[2:])
+		} else if len(words) > 0 {
+			err = s.run(w, words)
 		}
-		if len(words) == 3 && words[0] == "set" && words[1] == "severity-output" {
-			severity = severities[words[2]]
-			if severity == nil {
-				severity = severities["none"]
-				io.WriteString(w, "one of 'none', 'number', 'string' is a required argument\n")
-			}
-			io.WriteString(w, "\n")
-			continue
-		}
-		if err := s.run(w, words); err != nil {
-			var r refusal
-			if !errors.As(err, &r) {
-				return // whoever asked is gone
-			}
-			io.WriteString(w, severity(3)+string(r))
+		var r refusal
+		switch {
+		case errors.As(err, &r):
+			io.WriteString(w, severity+string(r))
+		case err != nil:
+			return // whoever asked is gone
 		}
 		io.WriteString(w, "\n")
 	}
@@ -139,12 +141,18 @@ func (s *Server) run(w io.Writer, words []string) error {
 	return c.run(s, w, args)
 }
 
-// severities are the ways in which an error is told from an answer, by the
-// argument of `set severity-output`. 3 is syslog's "error".
-var severities = map[string]func(level int) string{
-	"none":   func(int) string { return "" },
-	"number": func(level int) string { return fmt.Sprintf("[%d]: ", level) },
-	"string": func(int) string { return "[error]: " },
+// severities are what an error begins with, by the argument of `set
+// severity-output`. 3 is syslog's "error", which HAProxy calls "err".
+var severities = map[string]string{"none": "", "number": errorMark, "string": "[err]: "}
+
+// setSeverity returns what errors are to begin with from now on.
+func setSeverity(was string, args []string) (string, error) {
+	if len(args) == 1 {
+		if is, ok := severities[args[0]]; ok {
+			return is, nil
+		}
+	}
+	return was, refusal("one of 'none', 'number', 'string' is a required argument\n")
 }
 
 // A slowWriter gives each write the idle timeout, so that a long answer may

@@ -27,7 +27,8 @@ const (
 type Config struct {
 	// Name is our local peer name, as -L gives it to HAProxy. Without one
 	// it is "peersd", and, since a HAProxy without -L goes by the name of
-	// its host, peers may call us by that name too.
+	// its host, peers may call us by that name too; but not where it is the
+	// name of one of Peers, such as a HAProxy beside us.
 	Name string
 	// Listen are the addresses that peers reach us at.
 	Listen []string
@@ -53,7 +54,7 @@ func (c *Config) Complete() error {
 	c.names = []string{c.Name}
 	if c.Name == "" {
 		c.names = []string{DefaultName}
-		if host, err := os.Hostname(); err == nil && host != DefaultName {
+		if host, err := os.Hostname(); err == nil && host != DefaultName && !c.hasPeer(host) {
 			c.names = append(c.names, host)
 		}
 	}
@@ -77,6 +78,10 @@ func (c *Config) Complete() error {
 		seen[p.Name] = true
 	}
 	return nil
+}
+
+func (c *Config) hasPeer(name string) bool {
+	return slices.ContainsFunc(c.Peers, func(p peersync.Peer) bool { return p.Name == name })
 }
 
 // ParsePeer reads the argument of --peer.
@@ -119,9 +124,33 @@ func CheckAddress(s string) error {
 // becomes a part of tables' names.
 func CheckSection(name string) error {
 	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == ';' }) {
-		return fmt.Errorf("%q is no name of a peers section", name)
+		return fmt.Errorf("%q is no name of a peers section: it has spaces, control characters, \"/\" or \";\"", name)
 	}
 	return nil
+}
+
+// maxSocket is how long the path of a socket may be, in bytes.
+const maxSocket = 107
+
+// CheckSocket reports what is wrong with the path of a socket.
+func CheckSocket(path string) error {
+	if len(path) > maxSocket {
+		return fmt.Errorf("%q is too long: a socket's path has %d bytes at most", path, maxSocket)
+	}
+	return nil
+}
+
+// levels are those of --log-level.
+var levels = []zerolog.Level{zerolog.TraceLevel, zerolog.DebugLevel, zerolog.InfoLevel, zerolog.WarnLevel, zerolog.ErrorLevel}
+
+// ParseLevel reads the argument of --log-level.
+func ParseLevel(s string) (zerolog.Level, error) {
+	for _, l := range levels {
+		if strings.EqualFold(s, l.String()) {
+			return l, nil
+		}
+	}
+	return zerolog.NoLevel, fmt.Errorf("%q is no level: there are trace, debug, info, warn and error", s)
 }
 
 // DefaultSocket is the runtime socket in the user's runtime directory.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/peersd/peersd/protocol"
 )
@@ -38,9 +39,10 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 			hello.Local, hello.Local)
 		return
 	}
-	c, reason := l.admit(ctx, nc, hello)
+	c, reason := l.admit(nc, hello)
 	if c == nil {
 		nc.Close()
+		l.nudge()
 		l.log.Debug().Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)
 		return
 	}
@@ -83,7 +85,15 @@ func (h *Hub) judge(hello protocol.Hello) error {
 				hello.Local, hello.Remote, quoted(h.cfg.Names), h.cfg.Names[0], hello.Remote),
 		}
 	}
-	if slices.Contains(h.cfg.Names, hello.Local) {
+	if hello.Local == "" || strings.ContainsFunc(hello.Local, unicode.IsControl) {
+		return &protocol.HandshakeError{
+			Status: protocol.StatusRemote,
+			Reason: fmt.Sprintf("the caller's name, %q, is empty or has control characters", hello.Local),
+		}
+	}
+	// Of several names the other ones may be the caller's: a HAProxy on our own
+	// host goes by the name of the host.
+	if hello.Local == hello.Remote {
 		return &protocol.HandshakeError{
 			Status: protocol.StatusRemote,
 			Reason: fmt.Sprintf("the caller has our own name %q; give it another one with -L", hello.Local),

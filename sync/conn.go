@@ -29,7 +29,6 @@ type conn struct {
 	nc      net.Conn
 	version protocol.Version
 	dialed  bool // by us
-	pid     int  // of the peer's hello, where it dialled
 	began   time.Time
 
 	wake    chan struct{} // one slot: there may be something to write
@@ -56,7 +55,9 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		Version:    v,
 		Tables:     l.hub.cfg.Tables,
 		Peer:       &l.peer,
+		Origin:     l.origin,
 		UpToDate:   func() bool { return l.hub.upToDate(l) },
+		Expecting:  func() bool { return l.hub.expecting(l) },
 		MaxUpdates: l.hub.cfg.MaxUpdates,
 		Notify:     c.notify,
 	})
@@ -100,12 +101,16 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 }
 
 // close makes the connection end; why is for the log. Only the first call
-// counts.
+// counts. Nothing more is sent, not even what is being written, unless the peer
+// is to be told what it did wrong.
 func (c *conn) close(why error) {
 	c.end.Do(func() {
 		c.why = why
 		close(c.closing)
 	})
+	if len(session.AppendError(nil, why)) == 0 {
+		c.nc.Close()
+	}
 }
 
 // read feeds the session until the connection ends.
@@ -189,43 +194,50 @@ func (c *conn) farewell() {
 	}
 }
 
-// nudge makes heartbeats go out now and shortly after.
-func (c *conn) nudge() {
-	c.mu.Lock()
-	c.session.Nudge(time.Now())
-	c.mu.Unlock()
-	c.wakeUp()
+// outlives returns why an incoming connection of the same peer is to be closed
+// in favour of c, if it is. Otherwise c is over. The pid of a hello is of no
+// help: in a reload the old process may dial once more, after the new one.
+func (c *conn) outlives(in net.Conn) (reason string) {
+	alive, answered := false, c.ask()
+	enough := func() bool {
+		alive = answered()
+		return alive || isClosed(c.done)
+	}
+	switch {
+	case !quiet(in, probePatience, enough):
+		return goneMeanwhile
+	case alive:
+		return sessionAlive
+	}
+	c.close(errReplaced)
+	<-c.done
+	return ""
 }
 
-// alive asks the peer for a sign of life and reports whether it gave one in
-// time. pid is that of another connection of the same peer: where it is known
-// for this one too and differs, the process that this one leads to is gone.
-func (c *conn) alive(ctx context.Context, pid int) bool {
-	if !c.dialed && c.pid != pid {
+// ask makes the peer give a sign of life, and returns what tells whether it
+// did. One that is being taught can't be asked: there any message is one.
+func (c *conn) ask() (answered func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asked, pongs, heard := c.session.Ping(), c.session.Pongs(), c.session.LastHeard()
+	c.wakeUp()
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if asked {
+			return c.session.Pongs() > pongs
+		}
+		return c.session.LastHeard().After(heard)
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
 		return false
 	}
-	c.mu.Lock()
-	asked := c.session.Ping()
-	pongs, heard := c.session.Pongs(), c.session.LastHeard()
-	c.mu.Unlock()
-	c.wakeUp()
-	if !asked && time.Since(heard) < time.Second {
-		return true // a lesson is under way, so it was only just there
-	}
-	for end := time.Now().Add(probePatience); time.Now().Before(end) && ctx.Err() == nil; {
-		select {
-		case <-c.done:
-			return false
-		case <-time.After(5 * time.Millisecond):
-		}
-		c.mu.Lock()
-		answered := asked && c.session.Pongs() > pongs || !asked && c.session.LastHeard().After(heard)
-		c.mu.Unlock()
-		if answered {
-			return true
-		}
-	}
-	return false
 }
 
 // count keeps the reasons of ended sessions that `show peers` tells.

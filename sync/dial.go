@@ -32,12 +32,15 @@ type pace struct {
 	delay time.Duration
 }
 
+// slowly is the pace for a peer that may well break the next session too.
+var slowly = pace{delay: dialAtMost}
+
 // next is how long to wait after an attempt that began at now.
 func (p *pace) next(now time.Time) time.Duration {
 	if now.Sub(p.began) < dialQuickly {
 		p.delay = dialEvery
 	} else {
-		p.delay = min(p.delay*3/2, dialAtMost)
+		p.delay = min(max(p.delay, dialEvery)*3/2, dialAtMost)
 	}
 	// Up to a quarter less, so that two that lost each other don't keep step.
 	return p.delay - time.Duration(rand.Int64N(int64(p.delay)/4))
@@ -53,10 +56,14 @@ func (l *link) dialForever(ctx context.Context) {
 		l.mu.Unlock()
 		if c != nil {
 			select {
-			case <-c.done:
 			case <-ctx.Done():
+				return
+			case <-c.done:
 			}
 			p, last = pace{began: time.Now()}, nil
+			if errors.As(c.why, new(*protocol.Error)) {
+				p = slowly
+			}
 		} else if err := l.dial(ctx); err != nil {
 			if ctx.Err() == nil && (last == nil || last.Error() != err.Error()) {
 				l.log.Info().Str("address", l.address).Msg(err.Error())
@@ -69,8 +76,8 @@ func (l *link) dialForever(ctx context.Context) {
 	}
 }
 
-// errGivenUp: the peer has dialled us meanwhile.
-var errGivenUp = errors.New("the peer was faster")
+// errGivenUp: the peer has dialled us and not answered.
+var errGivenUp = errors.New("it gives no status, but has dialled us")
 
 // dial makes one attempt. It returns nil where there is a connection now.
 func (l *link) dial(ctx context.Context) error {
@@ -97,11 +104,12 @@ func (l *link) dial(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
+		l.expected.Store(false)
 		l.mu.Unlock()
 		return fmt.Errorf("can't connect yet: %w", short(err))
 	}
-	dialed := make(chan struct{})
-	l.dialed = dialed
+	a := &attempt{nc: nc, over: make(chan struct{})}
+	l.attempt = a
 	hello := protocol.Hello{Version: l.version, Remote: l.name, Local: l.localName(), PID: pid, Relative: 1}
 	l.mu.Unlock()
 
@@ -109,13 +117,17 @@ func (l *link) dial(ctx context.Context) error {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer close(dialed)
-	l.dialed = nil
+	defer close(a.over)
+	l.attempt = nil
+	if !a.succeeds() {
+		err = errGivenUp
+	}
 	if err == nil {
 		l.status.lastStatus, l.status.lastHandshake = int(status), time.Now()
 		err = l.answered(status, hello)
 	}
 	if err != nil {
+		l.expected.Store(false)
 		nc.Close()
 		return err
 	}
@@ -137,8 +149,8 @@ func (l *link) answered(s protocol.Status, hello protocol.Hello) error {
 		return fmt.Errorf("it says %v: its own name is not %q; name it as its -L or localpeer does: --peer NAME=%s",
 			s, hello.Remote, l.address)
 	case protocol.StatusRemote:
-		l.name0++
-		return fmt.Errorf("it says %v: add \"peer %s ADDRESS:PORT\" to the peers section of its haproxy.cfg", s, hello.Local)
+		l.name0++ // the next dial says another one, where we have several
+		return fmt.Errorf("it says %v: add \"peer %s ADDRESS:PORT\" to the peers section of its haproxy.cfg", s, l.hub.cfg.Names[0])
 	}
 	return fmt.Errorf("it says %v", s)
 }

@@ -16,9 +16,12 @@ func (c *conn) notify(e session.Event) {
 	switch e.Kind {
 	case session.Defined:
 		c.defined(e)
+	case session.TooManyTables:
+		l.log.Warn().Str("table", e.Definition.Name).Msg("the peer defines more tables than can be held: this one and what comes after it is not mirrored")
 	case session.LessonAsked:
 		l.log.Debug().Msg("asked for a lesson")
 	case session.Learned:
+		l.expected.Store(false)
 		if e.UpToDate {
 			l.stale.Store(false)
 			l.hub.learned()

@@ -190,6 +190,17 @@ func (h *Hub) upToDate(learner *link) bool {
 	return true
 }
 
+// expecting reports whether another peer than learner may teach us something
+// any moment, which the learner then lacks.
+func (h *Hub) expecting(learner *link) bool {
+	for _, l := range h.snapshot() {
+		if l != learner && l.expected.Load() {
+			return true
+		}
+	}
+	return false
+}
+
 // Wake makes all sessions look for local changes to push.
 func (h *Hub) Wake() {
 	for _, l := range h.snapshot() {

@@ -3,6 +3,7 @@ package peersync
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -25,19 +26,23 @@ type link struct {
 	hub     *Hub
 	name    string
 	address string // to dial, "" where the peer is only accepted
+	origin  uint8  // a number of its own, as long as there are no 255 others
 	log     zerolog.Logger
 
 	// stale: we may lack something of this peer. It is so until a lesson of
 	// its, given when it was up to date, is over, and again from the end of
 	// that session on.
 	stale atomic.Bool
+	// expected: a lesson of its may come any moment. So it is while it is
+	// dialled for the first time, and from the beginning of a session until
+	// its lesson or the session is over.
+	expected atomic.Bool
 
-	mu     sync.Mutex
-	conn   *conn         // established, or about to be: closed before another one
-	dialed chan struct{} // closed when the dial that has sent its hello is over, nil without one
-	// cancelDial gives up a dial that has not sent its hello yet.
-	cancelDial context.CancelFunc
-	peer       session.Peer // used by the session of conn
+	mu         sync.Mutex
+	conn       *conn              // established, or about to be: closed before another one
+	cancelDial context.CancelFunc // gives up a dial that has not sent its hello yet
+	attempt    *attempt           // a dial that has, nil without one
+	peer       session.Peer       // used by the session of conn
 	version    protocol.Version
 	name0      int // which of our names the peer knows
 	status     linkStatus
@@ -58,11 +63,36 @@ func newLink(h *Hub, name, address string) *link {
 		hub:     h,
 		name:    name,
 		address: address,
+		origin:  uint8(1 + len(h.links)%255),
 		version: protocol.Version21,
 		log:     h.cfg.Log.With().Str("peer", name).Logger(),
 	}
 	l.stale.Store(true)
+	l.expected.Store(address != "")
 	return l
+}
+
+// An attempt is a connection that we made, and on which the status is to come.
+type attempt struct {
+	nc   net.Conn
+	over chan struct{} // closed when it came, or will not come
+
+	once    sync.Once // for what is first, the status or that it is given up
+	givenUp bool
+}
+
+func (a *attempt) giveUp() {
+	a.once.Do(func() {
+		a.givenUp = true
+		a.nc.Close()
+	})
+}
+
+// succeeds reports whether the status came before the attempt was given up. It
+// is not given up any more then.
+func (a *attempt) succeeds() bool {
+	a.once.Do(func() {})
+	return !a.givenUp
 }
 
 // How long an incoming connection waits for what else is under way with the
@@ -80,63 +110,79 @@ const (
 //
 //   - While our own dial has not sent its hello, it is given up.
 //   - When it has, HAProxy drops its own dial, this one, in favour of ours. So
-//     the outcome of ours is waited for.
+//     the outcome of ours is waited for. If there is none, ours leads nowhere,
+//     and this one is taken.
 //   - Beside an established session, HAProxy dials either because it has lost
 //     it or was restarted, and then this one takes its place; or it has given
 //     this dial up long ago (a refused connect is retried at steps of a second,
 //     and in between we dialled it), and then closing the session for it would
-//     lose both. The established session is asked for a sign of life: only a
-//     living one gives it.
-func (l *link) admit(ctx context.Context, in net.Conn, hello protocol.Hello) (c *conn, reason string) {
-	for waited := false; ; waited = true {
-		if waited && !quiet(in) {
-			return nil, "it was closed by the peer"
-		}
+//     lose both. HAProxy closes a dial of the second kind right after its
+//     hello. Where that takes it longer, only a living session can answer us.
+func (l *link) admit(in net.Conn, hello protocol.Hello) (c *conn, reason string) {
+	for {
 		l.mu.Lock()
-		established, dialed := l.conn, l.dialed
-		if established == nil && dialed == nil {
+		established, attempt := l.conn, l.attempt
+		if established == nil && attempt == nil {
 			if l.cancelDial != nil {
 				l.cancelDial()
 			}
 			c := l.claim(in, hello.Version)
-			c.pid = hello.PID
 			l.mu.Unlock()
 			return c, ""
 		}
 		l.status.collisions++
 		l.mu.Unlock()
-		switch {
-		case dialed != nil:
-			select {
-			case <-dialed:
-			case <-time.After(dialPatience):
-				return nil, "our own dial is still unanswered"
-			case <-ctx.Done():
-				return nil, "shutting down"
-			}
-		case established.alive(ctx, hello.PID):
-			established.nudge()
-			return nil, "the session with that peer is alive"
-		default:
-			established.close(errReplaced)
-			<-established.done
+		if attempt != nil {
+			reason = attempt.outlives(in)
+		} else {
+			reason = established.outlives(in)
+		}
+		if reason != "" {
+			return nil, reason
 		}
 	}
 }
 
-// quiet reports whether nothing has come on a connection, not even its end:
-// before the status nothing may.
-func quiet(nc net.Conn) bool {
-	nc.SetReadDeadline(time.Now().Add(time.Millisecond))
+// Why an incoming connection is closed.
+const (
+	goneMeanwhile = "the peer closed it right after its hello"
+	sessionAlive  = "the session with that peer is alive"
+)
+
+// outlives returns why the incoming connection is to be closed in favour of
+// the attempt, if it is. Otherwise the attempt is over.
+func (a *attempt) outlives(in net.Conn) (reason string) {
+	// Two peersds that dial each other must not give up at the same instant.
+	patience := dialPatience + rand.N(dialPatience/2)
+	if !quiet(in, patience, func() bool { return isClosed(a.over) }) {
+		return goneMeanwhile
+	}
+	a.giveUp()
+	<-a.over
+	return ""
+}
+
+// quiet reports whether nothing comes on a connection, not even its end,
+// before enough says that it was waited for enough, or for long: before the
+// status nothing may come.
+func quiet(nc net.Conn, long time.Duration, enough func() bool) bool {
 	var b [1]byte
-	_, err := nc.Read(b[:])
-	return errors.Is(err, os.ErrDeadlineExceeded)
+	for end := time.Now().Add(long); ; {
+		nc.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+		if _, err := nc.Read(b[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return false
+		}
+		if enough() || time.Now().After(end) {
+			return true
+		}
+	}
 }
 
 // claim makes c the link's connection. l.mu is held, and there is no other.
 func (l *link) claim(nc net.Conn, v protocol.Version) *conn {
 	c := newConn(l, nc, v)
 	l.conn = c
+	l.expected.Store(true)
 	return c
 }
 
@@ -146,6 +192,20 @@ func (l *link) released(c *conn) {
 	defer l.mu.Unlock()
 	if l.conn == c {
 		l.conn = nil
+		l.expected.Store(false)
+	}
+}
+
+// nudge makes heartbeats go out on the established connection, if there is one,
+// now and shortly after.
+func (l *link) nudge() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.conn; c != nil {
+		c.mu.Lock()
+		c.session.Nudge(time.Now())
+		c.mu.Unlock()
+		c.wakeUp()
 	}
 }
 

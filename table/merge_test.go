@@ -38,6 +38,11 @@ func TestMergeHow(t *testing.T) {
 			{100, Taught, kt(900, 5), true, "900 [5]"},
 			{200, Taught, kt(801, 6), true, "801 [6]"},
 		},
+		"taught a little longer is no news by itself": {
+			{0, Taught, kt(100, 1), true, "100 [1]"},
+			{50, Taught, kt(200, 1), false, "50 [1]"},
+			{50, Taught, kt(200, 2), true, "200 [2]"},
+		},
 		"taught after pushed is believed, once": {
 			{0, Pushed, k(1), true, "1000 [1]"},
 			{0, Taught, kt(200, 1), true, "200 [1]"},

@@ -17,6 +17,7 @@ type slot uint32
 //	24  queue     int32   position in the expiry queue, -1 = not in it
 //	28  pins      uint16  readers outside the lock
 //	30  flags     uint8
+//	31  origin    uint8   of the last merge
 //	32  keyLen    uint16
 //	34  generation uint16 counts the uses of the slot
 //	36  the key, or the reference of a long one, then the first column group
@@ -31,6 +32,7 @@ const (
 	atQueue      = 24
 	atPins       = 28
 	atFlags      = 30
+	atOrigin     = 31
 	atKeyLen     = 32
 	atGeneration = 34
 	headerSize   = 36

@@ -21,13 +21,17 @@ const (
 	// Pushed is a change of unknown age: a HAProxy sends what was not acked
 	// before the session broke as if it were live. It replaces what is
 	// known, but the lifetime is an upper bound: the next row of a lesson
-	// for the entry is believed.
+	// for the entry is believed. What another origin said last is left to
+	// that row at once, where lifetimes can be compared.
 	Pushed
 	// Replayed is an update that a lesson on the same session has covered
-	// by its id. It is taken only where it brings other values.
+	// by its id. It is taken only where it brings other values, and another
+	// origin did not know better than the lesson.
 	Replayed
 	// Taught is a row of a lesson. It never replaces a fresher entry: one
 	// that lives longer, or, where entries live for ever, any that is known.
+	// Nor does it replace one that differs by hardly more than the time that
+	// the row was under way.
 	// Without a remaining lifetime (protocol 2.0) it only fills gaps.
 	Taught
 	// Local is a change made here: it replaces what is known, and is read
@@ -233,6 +237,10 @@ func (t *Table) find(key []byte, hash uint64) (slot, bool) {
 // A Source carries the updates of one definition, as one session brought it,
 // into its table. It is not to be used by two goroutines at once.
 type Source struct {
+	// Origin is a number for whoever the updates are of. Updates of one origin
+	// come in the order in which they were made.
+	Origin uint8
+
 	table   *Table
 	layout  *protocol.Layout
 	expire  int64
@@ -273,7 +281,7 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 		t.stats.Stale++
 		return false // taught at the very end of its life
 	}
-	if known && !t.fresher(s, src.mapping, u, expire, how) {
+	if known && !t.fresher(s, src, u, expire, how) {
 		t.stats.Stale++
 		return false
 	}
@@ -284,6 +292,7 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	}
 	r := t.store.record(0, s)
 	t.write(s, r, src.mapping, u, tick)
+	r[atOrigin] = src.Origin
 	t.setExpire(s, r, expire)
 	t.relog(s, r, how == Local)
 	if how == Pushed {
@@ -309,11 +318,15 @@ func (src *Source) expireAt(tick int64, u *protocol.Update, how How) int64 {
 }
 
 // fresher reports whether u is to replace the entry in s.
-func (t *Table) fresher(s slot, m *mapping, u *protocol.Update, expire int64, how How) bool {
+func (t *Table) fresher(s slot, src *Source, u *protocol.Update, expire int64, how How) bool {
 	r := t.store.record(0, s)
+	// Of an entry of another origin only lifetimes can tell which is fresher.
+	others := r[atOrigin] != src.Origin && !has(r, flagUncertain) && expire != 0 && getInt64(r, atExpire) != 0
 	switch how {
+	case Pushed:
+		return !others
 	case Replayed:
-		return !t.equal(s, m, u)
+		return !others && !t.equal(s, src.mapping, u)
 	case Taught:
 		if !u.Timed {
 			return false
@@ -325,7 +338,7 @@ func (t *Table) fresher(s slot, m *mapping, u *protocol.Update, expire int64, ho
 		if expire == 0 || has == 0 || expire < has {
 			return false
 		}
-		return expire-has > underWay || !t.equal(s, m, u)
+		return expire-has > underWay || !t.equal(s, src.mapping, u)
 	}
 	return true
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 )
 
 // Exit codes.
@@ -66,25 +67,70 @@ func dispatch(args []string, stdout io.Writer) error {
 	return usageError{fmt.Errorf("no command %q; `peersd --help` lists them", args[0])}
 }
 
-// parse reads the flags of a verb, anywhere among its arguments, and returns
+// verbFlags are the flags of a verb.
+type verbFlags struct {
+	*flag.FlagSet
+	wrong error // why a value was refused
+}
+
+func newFlags(verb string) *verbFlags {
+	return &verbFlags{FlagSet: flag.NewFlagSet(verb, flag.ContinueOnError)}
+}
+
+// value adds a flag whose value set takes or refuses.
+func (f *verbFlags) value(name string, set func(string) error) {
+	f.Func(name, "", func(s string) error {
+		if err := set(s); err != nil {
+			f.wrong = fmt.Errorf("%s: %w", dashed(name), err)
+		}
+		return f.wrong
+	})
+}
+
+// dashed is a flag as our help writes it.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// said turns an error of package flag into our words.
+func said(err error) error {
+	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
+		return fmt.Errorf("there is no flag %s", dashed(name))
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
+		return fmt.Errorf("%s needs a value", dashed(name))
+	}
+	return err
+}
+
+// parse reads the flags, anywhere among the arguments of the verb, and returns
 // the others.
-func parse(flags *flag.FlagSet, help string, args []string, stdout io.Writer) (rest []string, err error) {
-	flags.SetOutput(io.Discard)
+func (f *verbFlags) parse(help string, args []string, stdout io.Writer) (rest []string, err error) {
+	f.SetOutput(io.Discard)
 	for {
-		err := flags.Parse(args)
-		if errors.Is(err, flag.ErrHelp) {
+		err := f.Parse(args)
+		switch {
+		case errors.Is(err, flag.ErrHelp):
 			io.WriteString(stdout, help)
 			return nil, err
-		}
-		if err != nil {
-			return nil, usageError{fmt.Errorf("%w; see `peersd %s --help`", err, flags.Name())}
-		}
-		if flags.NArg() == 0 {
+		case f.wrong != nil:
+			return nil, f.misuse(f.wrong)
+		case err != nil:
+			return nil, f.misuse(said(err))
+		case f.NArg() == 0:
 			return rest, nil
 		}
-		rest = append(rest, flags.Arg(0))
-		args = flags.Args()[1:]
+		rest = append(rest, f.Arg(0))
+		args = f.Args()[1:]
 	}
+}
+
+// misuse is an error that sends the user to the help of the verb.
+func (f *verbFlags) misuse(err error) error {
+	return usageError{fmt.Errorf("%w; see `peersd %s --help`", err, f.Name())}
 }
 
 // version is set when a release is built.
@@ -101,12 +147,13 @@ func versionString() string {
 }
 
 func printVersion(args []string, stdout io.Writer) error {
-	rest, err := parse(flag.NewFlagSet("version", flag.ContinueOnError), "usage: peersd version\n", args, stdout)
+	flags := newFlags("version")
+	rest, err := flags.parse("usage: peersd version\n", args, stdout)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return usageError{fmt.Errorf("version takes no %q", rest[0])}
+		return flags.misuse(fmt.Errorf("version takes nothing, not %q", rest[0]))
 	}
 	_, err = fmt.Fprintln(stdout, "peersd "+versionString())
 	return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -44,37 +43,38 @@ every peer. In haproxy.cfg that is:
 // readFlags turns the arguments of serve into a Config.
 func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
 	c := &config.Config{LogLevel: zerolog.InfoLevel}
-	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
-	flags.Func("L", "", func(s string) error {
+	flags := newFlags("serve")
+	flags.value("L", func(s string) error {
 		c.Name = s
 		return config.CheckName(s)
 	})
-	flags.Func("listen", "", func(s string) error {
+	flags.value("listen", func(s string) error {
 		c.Listen = append(c.Listen, s)
 		return config.CheckAddress(s)
 	})
-	flags.Func("peer", "", func(s string) error {
+	flags.value("peer", func(s string) error {
 		p, err := config.ParsePeer(s)
 		c.Peers = append(c.Peers, p)
 		return err
 	})
-	flags.Func("section", "", func(s string) error {
+	flags.value("section", func(s string) error {
 		c.Section = s
 		return config.CheckSection(s)
 	})
-	flags.StringVar(&c.Socket, "socket", "", "")
-	flags.Func("log-level", "", func(s string) (err error) {
-		if c.LogLevel, err = zerolog.ParseLevel(s); err != nil || s == "" {
-			return errors.New("the levels are trace, debug, info, warn and error")
-		}
-		return nil
+	flags.value("socket", func(s string) error {
+		c.Socket = s
+		return config.CheckSocket(s)
 	})
-	rest, err := parse(flags, fmt.Sprintf(serveHelp, config.DefaultSocket()), args, stdout)
+	flags.value("log-level", func(s string) (err error) {
+		c.LogLevel, err = config.ParseLevel(s)
+		return err
+	})
+	rest, err := flags.parse(fmt.Sprintf(serveHelp, config.DefaultSocket()), args, stdout)
 	if err != nil {
 		return nil, err
 	}
 	if len(rest) > 0 {
-		return nil, usageError{fmt.Errorf("serve takes flags only, not %q; see `peersd serve --help`", rest[0])}
+		return nil, flags.misuse(fmt.Errorf("serve takes flags only, not %q", rest[0]))
 	}
 	if err := c.Complete(); err != nil {
 		return nil, usageError{err}

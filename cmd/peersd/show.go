@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -21,24 +20,28 @@ const showHelp = `usage: peersd show peers|table|table NAME [--socket PATH]
 `
 
 func show(args []string, stdout io.Writer) error {
-	flags := flag.NewFlagSet("show", flag.ContinueOnError)
-	socket := flags.String("socket", config.DefaultSocket(), "")
-	words, err := parse(flags, fmt.Sprintf(showHelp, config.DefaultSocket()), args, stdout)
+	flags := newFlags("show")
+	socket := config.DefaultSocket()
+	flags.value("socket", func(s string) error {
+		socket = s
+		return config.CheckSocket(s)
+	})
+	words, err := flags.parse(fmt.Sprintf(showHelp, config.DefaultSocket()), args, stdout)
 	if err != nil {
 		return err
 	}
 	switch {
 	case len(words) == 1 && (words[0] == "peers" || words[0] == "table"):
 	case len(words) == 2 && words[0] == "table":
-		if strings.ContainsAny(words[1], " ;\n") || words[1] == "" {
-			return usageError{fmt.Errorf("%q is no name of a table", words[1])}
+		if strings.ContainsAny(words[1], " ;\t\r\n") || words[1] == "" {
+			return usageError{fmt.Errorf("%q is no name of a table; `peersd show table` lists those that peers have defined so far", words[1])}
 		}
 	case len(words) == 0:
 		return usageError{errors.New("show what? peers, table, or table NAME")}
 	default:
 		return usageError{fmt.Errorf("can't show %q; show takes peers, table, or table NAME", strings.Join(words, " "))}
 	}
-	err = admin.Do(*socket, "show "+strings.Join(words, " "), stdout)
+	err = admin.Do(socket, "show "+strings.Join(words, " "), stdout)
 	var refused admin.RefusedError
 	if errors.As(err, &refused) && refused == "No such table" {
 		return fmt.Errorf("no such table: %s; `peersd show table` lists those that peers have defined so far", words[1])

@@ -13,6 +13,9 @@ const (
 	// Defined: the peer defined a table for the first time, or otherwise
 	// than before. Table, Definition.
 	Defined Kind = iota
+	// TooManyTables: the peer defined more tables than can be held; the
+	// updates of this one and of others are skipped. Definition.
+	TooManyTables
 	// LessonAsked: the peer was asked for a lesson.
 	LessonAsked
 	// Learned: the peer's lesson is over. UpToDate, Updates.

@@ -38,7 +38,8 @@ func (l *learning) begin(now time.Time) { l.began, l.quiet = now, now }
 
 // at is when to ask for the lesson, zero where it was asked for already. A
 // peer that is being taught is left alone until it has confirmed: a HAProxy
-// that learns pushes nothing.
+// that learns pushes nothing. But where its lesson is kept open for those of
+// others, theirs may be for its.
 func (l *learning) at(t *teaching) time.Time {
 	switch {
 	case l.state == asked:
@@ -46,7 +47,10 @@ func (l *learning) at(t *teaching) time.Time {
 	case l.state == learned:
 		return l.again
 	}
-	if t.state != teachingNothing {
+	switch {
+	case t.open():
+		return l.began.Add(settle)
+	case t.state != teachingNothing:
 		return l.began.Add(confirmAtMost)
 	}
 	at, latest := l.quiet.Add(settle), l.began.Add(settleAtMost)
@@ -61,11 +65,18 @@ func (l *learning) due(now time.Time, t *teaching) bool {
 	return !at.IsZero() && !now.Before(at)
 }
 
-func (l *learning) ask() { l.state, l.updates = asked, 0 }
+func (s *Session) askForLesson() {
+	s.learning.state, s.learning.updates = asked, 0
+	for _, r := range s.order {
+		r.lessoned = false
+	}
+	s.cfg.Notify(Event{Kind: LessonAsked})
+}
 
 // A remoteTable is a table as the peer has defined it on this session.
 type remoteTable struct {
 	id      uint64
+	name    string
 	payload []byte // of the definition: HAProxy repeats it at each change of table
 	source  *table.Source
 	// last is the id of the last update received.
@@ -73,11 +84,30 @@ type remoteTable struct {
 	// toAck is the id of the last update that is to be acked, where owed.
 	toAck uint32
 	owed  bool
-	// lesson is the highest id of the lesson, where there was one: an
-	// untimed update up to it, after the lesson, is a replay.
-	lesson   uint32
-	lessoned bool
+	// The lesson began with the id first, where it has begun, and covered it
+	// and the next ones up to first+covered: an untimed update of these after
+	// the lesson is a replay.
+	lessoned       bool
+	first, covered uint32
 }
+
+// farthest is how far ahead of the first id of a lesson others are taken for
+// such as will be pushed. HAProxy begins with what was not acked, and numbers
+// what it has learned itself 2^31 ahead.
+const farthest = 1 << 30
+
+// taught takes note of the id of a lesson's row.
+func (r *remoteTable) taught(id uint32) {
+	if !r.lessoned {
+		r.lessoned, r.first, r.covered = true, id, 0
+	}
+	if ahead := id - r.first; ahead < farthest {
+		r.covered = max(r.covered, ahead)
+	}
+}
+
+// replayed reports whether the lesson has covered the update id.
+func (r *remoteTable) replayed(id uint32) bool { return r.lessoned && id-r.first <= r.covered }
 
 func (s *Session) define(now time.Time, payload []byte) error {
 	// The common case first: the same definition again.
@@ -92,23 +122,43 @@ func (s *Session) define(now time.Time, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	was := s.cfg.Peer.Definition(def.Name)
-	t := s.cfg.Tables.Define(now, was, def)
-	s.cfg.Peer.define(def)
-	r := &remoteTable{id: def.ID, payload: bytes.Clone(payload), source: t.Source(def)}
-	if old := s.tables[def.ID]; old != nil {
-		if old.source.Table() == t {
-			r.last, r.toAck, r.owed = old.last, old.toAck, old.owed
-			r.lesson, r.lessoned = old.lesson, old.lessoned
-		}
-		s.order = slices.DeleteFunc(s.order, func(r *remoteTable) bool { return r == old })
+	if !s.cfg.Peer.mayDefine(def.Name) {
+		s.tooMany(def) // its updates are skipped
+		return nil
 	}
-	s.tables[def.ID] = r
-	s.order = append(s.order, r)
+	t := s.cfg.Tables.Define(now, s.cfg.Peer.Definition(def.Name), def)
+	s.cfg.Peer.define(def)
+	r := &remoteTable{id: def.ID, name: def.Name, payload: bytes.Clone(payload), source: t.Source(def)}
+	r.source.Origin = s.cfg.Origin
+	if old := s.byName[def.Name]; old != nil && old.source.Table() == t {
+		r.last, r.toAck, r.owed = old.last, old.toAck, old.owed
+		r.lessoned, r.first, r.covered = old.lessoned, old.first, old.covered
+	}
+	s.remember(r)
 	s.current = r
-	s.update.Values = slices.Grow(s.update.Values[:0], r.source.Layout().Words)
 	s.cfg.Notify(Event{Kind: Defined, Table: t, Definition: def})
 	return nil
+}
+
+// remember makes r the table of its id and of its name: as for HAProxy, a table
+// has one id, its last.
+func (s *Session) remember(r *remoteTable) {
+	for _, old := range []*remoteTable{s.tables[r.id], s.byName[r.name]} {
+		if old != nil {
+			delete(s.tables, old.id)
+			delete(s.byName, old.name)
+			s.order = slices.DeleteFunc(s.order, func(r *remoteTable) bool { return r == old })
+		}
+	}
+	s.tables[r.id], s.byName[r.name] = r, r
+	s.order = append(s.order, r)
+}
+
+func (s *Session) tooMany(def *protocol.Definition) {
+	if !s.overfull {
+		s.cfg.Notify(Event{Kind: TooManyTables, Definition: def})
+	}
+	s.overfull = true
 }
 
 func (s *Session) switchTable(payload []byte) error {
@@ -149,8 +199,10 @@ func (l *learning) judge(now time.Time, r *remoteTable, u *protocol.Update, v pr
 	switch l.state {
 	case settling:
 		l.quiet = now
-		if u.Timed {
-			return table.Live // of another peersd: a change with its own lifetime
+		if u.Timed || v < protocol.Version21 {
+			// Of another peersd a change with its own lifetime; of 2.0 there
+			// are no lifetimes to wait for.
+			return table.Live
 		}
 		return table.Pushed
 	case asked:
@@ -158,12 +210,10 @@ func (l *learning) judge(now time.Time, r *remoteTable, u *protocol.Update, v pr
 			return table.Pushed // was under way when the lesson was asked for
 		}
 		l.updates++
-		if !r.lessoned || protocol.Before(r.lesson, u.ID) {
-			r.lesson, r.lessoned = u.ID, true
-		}
+		r.taught(u.ID)
 		return table.Taught
 	}
-	if !u.Timed && r.lessoned && !protocol.Before(r.lesson, u.ID) {
+	if !u.Timed && r.replayed(u.ID) {
 		return table.Replayed
 	}
 	return table.Live

@@ -26,6 +26,15 @@ func (p *Peer) define(def *protocol.Definition) {
 	p.definitions[def.Name] = def
 }
 
+// maxTables is how many tables a peer may define: what it can take of memory is
+// bounded.
+const maxTables = 8192
+
+// mayDefine reports whether the peer may define a table of that name.
+func (p *Peer) mayDefine(name string) bool {
+	return p.definitions[name] != nil || len(p.definitions) < maxTables
+}
+
 // takes reports whether the peer is to be taught t: it does not define the
 // name in another way. HAProxy would drop the table in silence.
 func (p *Peer) takes(t *table.Table) bool {

@@ -29,6 +29,10 @@ const (
 	// itself for up to date 5 s after its start at the latest.
 	againAfter  = 5 * time.Second
 	againAtMost = 5 * time.Minute
+	// openAtMost is how long after it was asked for a lesson is kept open for
+	// what is expected of others, and lookEvery how often it is looked for.
+	openAtMost = 5 * time.Second
+	lookEvery  = 20 * time.Millisecond
 )
 
 // nudges are when heartbeats are sent after the handshake, and after another
@@ -47,11 +51,16 @@ type Config struct {
 	Version protocol.Version
 	// Tables that are mirrored and taught.
 	Tables *table.Set
-	// Peer is what earlier sessions with the same peer left.
-	Peer *Peer
+	// Peer is what earlier sessions with the same peer left, and Origin a
+	// number for it among all peers.
+	Peer   *Peer
+	Origin uint8
 	// UpToDate is asked at the end of a lesson that was taught: whether this
 	// side knows of nothing that it lacks. nil is yes.
 	UpToDate func() bool
+	// Expecting is asked before that: whether others may teach this side
+	// something any moment. nil is no.
+	Expecting func() bool
 	// MaxUpdates is how many updates [Session.AppendOutput] appends at most
 	// at a time; 0 is 200, HAProxy's tune.peers.max-updates-at-once.
 	MaxUpdates int
@@ -84,8 +93,10 @@ type Session struct {
 
 	// What the peer sends.
 	tables     map[uint64]*remoteTable // by the peer's id
+	byName     map[string]*remoteTable // the same ones
 	current    *remoteTable            // the one that updates are of, nil before any
-	order      []*remoteTable          // all of them, for the acks
+	order      []*remoteTable          // the same ones, for the acks
+	overfull   bool                    // there were more than maxTables
 	dictionary protocol.DictionaryReader
 	update     protocol.Update
 	confirms   int // owed for lessons that ended
@@ -114,7 +125,10 @@ func New(now time.Time, cfg Config) *Session {
 	if cfg.UpToDate == nil {
 		cfg.UpToDate = func() bool { return true }
 	}
-	s := &Session{cfg: cfg, lastHeard: now, lastSent: now, tables: map[uint64]*remoteTable{}}
+	if cfg.Expecting == nil {
+		cfg.Expecting = func() bool { return false }
+	}
+	s := &Session{cfg: cfg, lastHeard: now, lastSent: now, tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}}
 	s.Nudge(now)
 	s.learning.begin(now)
 	return s
@@ -175,7 +189,7 @@ func (s *Session) Tick(now time.Time) error {
 // nothing comes in: to Tick, and to append output.
 func (s *Session) Deadline() time.Time {
 	d := s.lastHeard.Add(silence)
-	for _, at := range []time.Time{s.heartbeatAt(), s.learning.at(&s.teaching)} {
+	for _, at := range []time.Time{s.heartbeatAt(), s.learning.at(&s.teaching), s.teaching.look} {
 		if !at.IsZero() && at.Before(d) {
 			d = at
 		}
@@ -193,8 +207,7 @@ func (s *Session) AppendOutput(now time.Time, b []byte) []byte {
 		b = protocol.AppendMessage(b, protocol.ResyncConfirm)
 	}
 	if s.learning.due(now, &s.teaching) {
-		s.learning.ask()
-		s.cfg.Notify(Event{Kind: LessonAsked})
+		s.askForLesson()
 		b = protocol.AppendMessage(b, protocol.ResyncRequest)
 	}
 	if s.ping && s.teaching.state == teachingNothing {

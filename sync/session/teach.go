@@ -13,11 +13,26 @@ import (
 type teaching struct {
 	state   teachState
 	tables  []*localTable // still to be taught, the first one being under way
-	defined bool          // the first one was
-	log     table.Log     // of the first one
-	from    uint64        // position in that log
 	updates uint64        // sent so far
+
+	// Of the first table:
+	defined bool // it was
+	pass    int  // through its logs, see passes
+
+	// A lesson is kept open for what others are about to teach us: a peer
+	// that comes up along with us would miss it.
+	until time.Time // at the latest
+	look  time.Time // when to look for more, zero before all was taught once
 }
+
+// open reports whether all that was known has been taught, and more is waited
+// for.
+func (t *teaching) open() bool { return !t.look.IsZero() }
+
+// passes are in which order the logs of a table are taught. An entry that was
+// changed here may be changed by a peer meanwhile: it goes to the end of the
+// learned ones, which were read already, and are read on.
+var passes = [...]table.Log{table.Learned, table.Changed, table.Learned}
 
 type teachState int
 
@@ -35,13 +50,17 @@ type localTable struct {
 	// pushed is how far the log of local changes was sent; acked how far the
 	// peer took it. acked <= pushed.
 	pushed, acked uint64
+	taught        [2]uint64 // how far each log is, in the lesson under way
 }
 
 // teach begins a lesson, or begins it again: whoever asks twice has lost the
 // first one.
 func (s *Session) teach(now time.Time) {
 	s.refreshLocal()
-	s.teaching = teaching{state: teachingTables, tables: s.local, log: table.Learned}
+	for _, l := range s.local {
+		l.taught = [2]uint64{}
+	}
+	s.teaching = teaching{state: teachingTables, tables: s.local, until: now.Add(openAtMost)}
 	s.learning.began = now
 	s.cfg.Notify(Event{Kind: TeachAsked})
 }
@@ -79,6 +98,9 @@ func (s *Session) refreshLocal() {
 			acked := s.cfg.Peer.acked[t]
 			l = &localTable{table: t, id: next, pushed: acked, acked: acked}
 			next++
+			if s.teaching.state == teachingTables {
+				s.teaching.tables = append(slices.Clip(s.teaching.tables), l)
+			}
 		}
 		s.local = append(s.local, l)
 	}
@@ -110,32 +132,28 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 	t := &s.teaching
 	for len(t.tables) > 0 {
 		l := t.tables[0]
-		if !s.cfg.Peer.takes(l.table) {
-			t.tables = t.tables[1:]
-			continue
-		}
-		if left <= 0 {
-			return b
-		}
-		if !t.defined {
-			// Empty tables are defined too. It costs as much as an update.
-			def, layout := l.table.Schema()
-			b = s.appendDefinition(b, l, def, layout)
-			t.defined = true
-			left--
-		}
-		for ; t.log <= table.Changed; t.log, t.from = t.log+1, 0 {
+		if s.cfg.Peer.takes(l.table) {
 			if left <= 0 {
 				return b
 			}
-			var n int
-			b, t.from, n = s.appendBatch(now, b, l, t.log, t.from, left)
-			t.updates += uint64(n)
-			left -= n
+			if !t.defined && (!t.open() || l.layout == nil) {
+				// Empty tables are defined too. It costs as much as an update.
+				def, layout := l.table.Schema()
+				b = s.appendDefinition(b, l, def, layout)
+				t.defined = true
+				left--
+			}
+			if b, left = s.appendEntries(now, b, l, left); left <= 0 {
+				return b
+			}
 		}
-		t.tables, t.log, t.from, t.defined = t.tables[1:], table.Learned, 0, false
+		t.tables, t.defined, t.pass = t.tables[1:], false, 0
 	}
-	t.state = teachingUnanswered
+	if now.Before(t.until) && s.cfg.Expecting() {
+		t.tables, t.look = s.local, now.Add(lookEvery)
+		return b
+	}
+	t.state, t.look = teachingUnanswered, time.Time{}
 	end, upToDate := protocol.ResyncPartial, s.cfg.UpToDate()
 	if upToDate {
 		end = protocol.ResyncFinished
@@ -144,21 +162,45 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 	return protocol.AppendMessage(b, end)
 }
 
-// appendBatch appends up to limit entries of a log from position on, and
-// returns the position to go on from and how many they were.
-func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, log table.Log, position uint64, limit int) ([]byte, uint64, int) {
-	position = l.table.Read(log, position, limit, now, &s.batch)
-	defer s.batch.Release()
-	n := s.batch.Len()
-	if n == 0 {
-		return b, position, 0
+// appendEntries appends the next part of the table under way. Where it returns
+// more left than 0, that was the last one.
+func (s *Session) appendEntries(now time.Time, b []byte, l *localTable, left int) ([]byte, int) {
+	t := &s.teaching
+	for t.pass < len(passes) && left > 0 {
+		log, n := passes[t.pass], 0
+		b, l.taught[log], n = s.appendBatch(now, b, l, log, l.taught[log], left)
+		if n == 0 {
+			t.pass++
+		}
+		t.updates += uint64(n)
+		left -= n
 	}
+	return b, left
+}
+
+// appendBatch appends up to limit entries of a log from position on, and
+// returns the position to go on from and how many they were: 0 only where there
+// are no more.
+func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, log table.Log, position uint64, limit int) ([]byte, uint64, int) {
+	n := 0
+	for more := true; more && n == 0; {
+		position = l.table.Read(log, position, limit, now, &s.batch)
+		if more = s.batch.Len() > 0; more {
+			b, n = s.appendPinned(now, b, l)
+		}
+		s.batch.Release()
+	}
+	return b, position, n
+}
+
+// appendPinned appends what the batch holds and returns how many that were.
+func (s *Session) appendPinned(now time.Time, b []byte, l *localTable) (_ []byte, n int) {
 	if s.sent != l || l.layout != s.batch.Layout() {
 		b = s.appendDefinition(b, l, s.batch.Definition(), s.batch.Layout())
 	}
 	u := &s.out
 	u.Timed = s.cfg.Version >= protocol.Version21
-	for i := range n {
+	for i := range s.batch.Len() {
 		s.batch.Update(i, now, u)
 		if !s.batch.Expires(i) {
 			u.Remaining = s.forever(l)
@@ -168,9 +210,10 @@ func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, log table.
 		}
 		u.ID = uint32(s.batch.Position(i))
 		b = protocol.AppendUpdate(b, s.batch.Layout(), &s.written, u)
-		s.stats.UpdatesOut++
+		n++
 	}
-	return b, position, n
+	s.stats.UpdatesOut += uint64(n)
+	return b, n
 }
 
 // forever is the remaining lifetime, in ms, of an entry that never ends: 0
@@ -192,26 +235,40 @@ func (s *Session) appendDefinition(b []byte, l *localTable, def *protocol.Defini
 }
 
 // acked takes an ack, where it can be true: HAProxy 3.3 to 3.5-dev5 send
-// garbage after incremental updates. It counts between what was acked before
-// and what was sent last on this session.
+// garbage after incremental updates.
 func (s *Session) acked(payload []byte) error {
 	a, err := protocol.ParseAck(payload)
 	if err != nil {
 		return err
 	}
-	l := s.localByID(a.TableID)
-	if l == nil || s.teaching.state != teachingNothing {
+	if s.teaching.state != teachingNothing {
 		return nil // rows of a lesson are acked by HAProxy before 3.3, to no use
 	}
-	back := uint64(uint32(l.pushed) - a.UpdateID)
-	if back > l.pushed-l.acked {
+	l := s.localByID(a.TableID)
+	if l == nil {
+		s.stats.AcksIgnored++
+		return nil
+	}
+	position, ok := ackedPosition(l.acked, l.pushed, a.UpdateID)
+	if !ok {
 		s.stats.AcksIgnored++
 		s.cfg.Notify(Event{Kind: AckIgnored, Table: l.table, Ack: a})
 		return nil
 	}
-	l.acked = l.pushed - back
-	s.cfg.Peer.ack(l.table, l.acked)
+	l.acked = position
+	s.cfg.Peer.ack(l.table, position)
 	return nil
+}
+
+// ackedPosition is the position that an update id means, of which only the low
+// 32 bits are sent. It counts between what was acked before and what was sent
+// last on this session.
+func ackedPosition(acked, pushed uint64, id uint32) (position uint64, ok bool) {
+	back := uint64(uint32(pushed) - id)
+	if back > pushed-acked {
+		return 0, false
+	}
+	return pushed - back, true
 }
 
 func (s *Session) localByID(id uint64) *localTable {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,8 +30,10 @@ var rewrite = flag.Bool("rewrite", false, "write the transcripts in testdata ane
 //	advance 1.5s         let time pass, from deadline to deadline
 //	local t1 KEY VALUES  change an entry here; with 500ms before the values: for so long
 //	uptodate yes|no      what is said at the end of a lesson
+//	expecting yes|no     whether others may teach us something any moment
 //	max N                updates at a time
 //	nudge, ping          as the runner does
+//	hold, step, go       send nothing; one part; again as much as there is
 //	show [t1]            the tables, with their entries
 //	stats                of the session
 //
@@ -87,7 +90,9 @@ type stage struct {
 	peers    []*actor
 	peer     *actor // the one that the lines are about
 	upToDate bool
+	expected bool
 	max      int
+	hold     bool // send nothing
 	out      bytes.Buffer
 }
 
@@ -131,10 +136,16 @@ func (st *stage) do(line string, last bool) error {
 	case "uptodate":
 		st.upToDate = words[1] == "yes"
 		return nil
+	case "expecting":
+		st.expected = words[1] == "yes"
+		return nil
 	case "max":
 		var err error
 		st.max, err = strconv.Atoi(words[1])
 		return err
+	case "hold", "go":
+		st.hold = words[0] == "hold"
+		return st.flush()
 	case "show":
 		return st.show(words[1:])
 	case "local":
@@ -152,6 +163,8 @@ func (st *stage) do(line string, last bool) error {
 	switch words[0] {
 	case "<":
 		return st.receive(strings.TrimPrefix(line, "< "), last)
+	case "step":
+		return st.sent(st.peer, st.peer.session.AppendOutput(st.now, nil))
 	case "nudge":
 		st.peer.session.Nudge(st.now)
 	case "ping":
@@ -185,7 +198,9 @@ func (st *stage) begin(words []string) error {
 		Version:    v,
 		Tables:     st.tables,
 		Peer:       &a.memory,
+		Origin:     uint8(1 + slices.Index(st.peers, a)),
 		UpToDate:   func() bool { return st.upToDate },
+		Expecting:  func() bool { return st.expected },
 		MaxUpdates: st.max,
 		Notify:     func(e session.Event) { st.print(a, "!", eventText(e)) },
 	})
@@ -215,8 +230,10 @@ func (st *stage) receive(line string, last bool) error {
 		f, err := r.Next()
 		if err == nil {
 			err = a.session.Receive(st.now, f)
-		} else if !errors.As(err, new(*protocol.Error)) {
+		} else if errors.Is(err, io.EOF) {
 			return st.flush()
+		} else if !errors.As(err, new(*protocol.Error)) {
+			return err
 		}
 		if err != nil {
 			return st.fail(a, err)
@@ -235,7 +252,7 @@ func (st *stage) fail(a *actor, why error) error {
 // flush lets the sessions say what they have to say.
 func (st *stage) flush() error {
 	for _, a := range st.peers {
-		for a.session != nil {
+		for a.session != nil && !st.hold {
 			b := a.session.AppendOutput(st.now, nil)
 			if len(b) == 0 {
 				break

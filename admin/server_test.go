@@ -1,0 +1,307 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+	peersync "github.com/peersd/peersd/sync"
+	"github.com/peersd/peersd/table"
+	"github.com/rs/zerolog"
+)
+
+// running is a server with the tables t1, mypeers/t2 of one entry, and two t3.
+type running struct {
+	t      *testing.T
+	path   string
+	tables *table.Set
+	stop   context.CancelFunc
+	ended  chan struct{}
+}
+
+func start(t *testing.T) *running {
+	t.Helper()
+	now := time.Now()
+	r := &running{t: t, path: filepath.Join(t.TempDir(), "s"), tables: table.NewSet("mypeers", now), ended: make(chan struct{})}
+	t1 := definition("t1", protocol.KeyIPv4, 4, protocol.GPC0)
+	fill(r.tables, now, &t1)
+	t2 := protocol.Definition{ID: 2, Name: "/t2", KeyType: protocol.KeyString, KeyLen: 33}
+	fill(r.tables, now, &t2, protocol.Update{Key: []byte("k")})
+	for _, keyLen := range []int{9, 17} {
+		t3 := protocol.Definition{ID: 3, Name: "t3", KeyType: protocol.KeyBinary, KeyLen: keyLen}
+		fill(r.tables, now, &t3)
+	}
+	hub := peersync.New(peersync.Config{
+		Names:  []string{"peersd", "host1"},
+		Peers:  []peersync.Peer{{Name: "lb1", Address: "127.0.0.1:10000"}},
+		Tables: r.tables,
+		Log:    zerolog.Nop(),
+	})
+	s := &Server{Tables: r.tables, Hub: hub, Listen: []string{"127.0.0.1:10001"}, Started: now, Log: zerolog.Nop()}
+	l, err := Listen(r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	go func() {
+		s.Serve(ctx, l)
+		close(r.ended)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-r.ended
+	})
+	return r
+}
+
+// ask sends a line, whole, and returns what comes back.
+func (r *running) ask(line string) string {
+	r.t.Helper()
+	c := r.dial()
+	if _, err := io.WriteString(c, line); err != nil {
+		r.t.Fatal(err)
+	}
+	c.CloseWrite()
+	answer, err := io.ReadAll(c)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(answer)
+}
+
+func (r *running) dial() *net.UnixConn {
+	r.t.Helper()
+	c, err := net.Dial("unix", r.path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c.(*net.UnixConn)
+}
+
+const (
+	headT1  = "# table: t1, type: ip, size:0, used:0\n"
+	headT2  = "# table: mypeers/t2, type: string, size:256, used:1\n"
+	headsT3 = "# table: t3, type: binary, size:0, used:0\n# table: t3, type: binary, size:0, used:0\n"
+)
+
+// numbers are those that HAProxy prints pointers as.
+var numbers = regexp.MustCompile(`0x[0-9a-f]+:`)
+
+func TestCommands(t *testing.T) {
+	r := start(t)
+	tests := []struct{ name, line, want string }{
+		{"all tables", "show table\n", headT1 + headT2 + headsT3 + "\n"},
+		{"one table, empty", "show table t1\n", headT1 + "\n"},
+		{"one table, by its full name", "show table mypeers/t2\n", headT2 + "P key=k use=0 exp=0 shard=0\n\n"},
+		{"one table, by its name on the wire", "show table /t2\n", headT2 + "P key=k use=0 exp=0 shard=0\n\n"},
+		{"all of a name", "show table t3\n", headsT3 + "\n"},
+		{"no such table", "show table nope\n", "No such table\n\n"},
+		{"a filter", "show table t1 data.gpc0 gt 1\n", "Only a table's name is understood here: show table <table>\n\n"},
+		{"no such section", "show peers nope\n", "No such peers\n\n"},
+		{"unknown", "frob t1\n", "Unknown command: 'frob t1'; 'help' lists those that exist.\n\n"},
+		{"half of one", "show\n", "Unknown command: 'show'; 'help' lists those that exist.\n\n"},
+		{"more than one", "show tables\n", "Unknown command: 'show tables'; 'help' lists those that exist.\n\n"},
+		{"spaces", "  show \t table  t1 \n", headT1 + "\n"},
+		{"no line feed", "show table t1", headT1 + "\n"},
+		{"carriage return", "show table t1\r\n", headT1 + "\n"},
+		{"only the first line", "show table t1\nshow table t3\n", headT1 + "\n"},
+
+		{"several", "show table t1;show table nope; show table t3\n", headT1 + "\nNo such table\n\n" + headsT3 + "\n"},
+		{"nothing between", ";show table t1; ;\n", "\n" + headT1 + "\n\n\n"},
+		{"nothing", "\n", "\n"},
+
+		{"severity as a number", "set severity-output number;show table nope;show table t1\n", "\n[3]: No such table\n\n" + headT1 + "\n"},
+		{"severity as a word", "set severity-output string;show table nope\n", "\n[err]: No such table\n\n"},
+		{"severity again", "set severity-output number;set severity-output none;show table nope\n", "\n\nNo such table\n\n"},
+		{"severity in another way", "set severity-output colour\n", "one of 'none', 'number', 'string' is a required argument\n\n"},
+		{"severity in no way", "set severity-output\n", "one of 'none', 'number', 'string' is a required argument\n\n"},
+
+		{"a line of 16384 bytes", strings.Repeat(" ", 16370) + "show table t1\n", headT1 + "\n"},
+		{"a line of 16385 bytes", strings.Repeat(" ", 16371) + "show table t1\n", "The line is longer than 16384 bytes.\n\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := numbers.ReplaceAllString(r.ask(tt.line), "P"); got != tt.want {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestHelpHasAllCommands(t *testing.T) {
+	got := start(t).ask("help\n")
+	for _, c := range commands {
+		if !strings.Contains(got, "\n  "+c.name+" ") {
+			t.Errorf("no %s in:\n%s", c.name, got)
+		}
+	}
+}
+
+func TestShowPeers(t *testing.T) {
+	r := start(t)
+	got := numbers.ReplaceAllString(r.ask("show peers mypeers\n"), "P")
+	got = regexp.MustCompile(`\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\]`).ReplaceAllString(got, "[NOW]")
+	const want = `P [NOW] id=mypeers disabled=0 flags=0x0 resync_timeout=<NEVER> task_calls=0
+  P id=peersd(local,inactive) addr=127.0.0.1:10001 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
+  P id=host1(local,inactive) addr=127.0.0.1:10001 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
+  P id=lb1(remote,inactive) addr=127.0.0.1:10000 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
+        heard=<NEVER> tx_hbt=0 rx_hbt=0 no_hbt=0 new_conn=0 proto_err=0 coll=0
+
+`
+	if got != want {
+		t.Errorf("got:\n%swant:\n%s", got, want)
+	}
+}
+
+// many puts n entries into t1.
+func (r *running) many(n int) *table.Table {
+	now := time.Now()
+	t1 := r.tables.Lookup("t1")[0]
+	def := definition("t1", protocol.KeyIPv4, 4, protocol.GPC0)
+	src := t1.Source(&def)
+	u := protocol.Update{Key: make([]byte, 4), Values: []uint64{1}}
+	for i := range n {
+		binary.BigEndian.PutUint32(u.Key, uint32(i))
+		src.Merge(now, &u, table.Live)
+	}
+	return t1
+}
+
+// A dump takes no more memory than a batch of entries, however many there are.
+func TestDumpIsBounded(t *testing.T) {
+	const n = 100_000
+	t1 := start(t).many(n)
+	var (
+		before, after runtime.MemStats
+		out           lineCounter
+	)
+	runtime.ReadMemStats(&before)
+	err := dump(&out, t1)
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 1<<20 {
+		t.Errorf("%d bytes allocated", allocated)
+	}
+	if err != nil || out != n+1 {
+		t.Errorf("%d lines, %v", out, err)
+	}
+}
+
+type lineCounter int
+
+func (c *lineCounter) Write(b []byte) (int, error) {
+	*c += lineCounter(bytes.Count(b, []byte{'\n'}))
+	return len(b), nil
+}
+
+// A client that goes in the middle of a dump leaves nothing behind, no entry in
+// use either.
+func TestClientDisappears(t *testing.T) {
+	r := start(t)
+	t1 := r.many(20_000)
+	before := runtime.NumGoroutine()
+	for range 5 {
+		r.dumpBegun().Close()
+	}
+	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, before it were %d", runtime.NumGoroutine(), before)
+		}
+	}
+	var out bytes.Buffer
+	if err := dump(&out, t1); err != nil {
+		t.Fatal(err)
+	}
+	if all, free := bytes.Count(out.Bytes(), []byte(" use=")), bytes.Count(out.Bytes(), []byte(" use=0 ")); all != 20_000 || free != all {
+		t.Errorf("of %d entries %d are not in use", all, free)
+	}
+}
+
+// dumpBegun is a connection on which a dump of t1 has begun.
+func (r *running) dumpBegun() net.Conn {
+	r.t.Helper()
+	c := r.dial()
+	if _, err := io.WriteString(c, "show table t1\n"); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1000)); err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+// A client that asks for more than it reads doesn't keep the server from
+// ending.
+func TestClientThatDoesNotRead(t *testing.T) {
+	r := start(t)
+	r.many(20_000)
+	r.dumpBegun()
+	r.stop()
+	select {
+	case <-r.ended:
+	case <-time.After(time.Second):
+		t.Error("the server did not end")
+	}
+	if _, err := os.Lstat(r.path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+func TestListen(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path("stale")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	inUse, err := net.Listen("unix", path("in-use"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inUse.Close()
+	if err := os.WriteFile(path("file"), []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"new":         "",
+		"stale":       "",
+		"in-use":      "is in use by another process; choose another one with --socket",
+		"file":        "is no socket; choose another path with --socket",
+		"nowhere/new": "no such file or directory; choose another one with --socket",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := Listen(path(name))
+			if want != "" {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v, want %q", err, want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			if info, err := os.Lstat(path(name)); err != nil || info.Mode() != os.ModeSocket|0o600 {
+				t.Errorf("mode %v, %v", info.Mode(), err)
+			}
+		})
+	}
+	if b, err := os.ReadFile(path("file")); string(b) != "precious" || err != nil {
+		t.Errorf("the file is %q, %v", b, err)
+	}
+}

@@ -1,0 +1,153 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	peersync "github.com/peersd/peersd/sync"
+	"github.com/rs/zerolog"
+)
+
+func TestCompleteDefaults(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c Config
+	if err := c.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		Listen:  []string{"127.0.0.1:10001"},
+		Section: "peers",
+		Socket:  "/run/user/1000/peersd.sock",
+		names:   []string{"peersd", host},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestCompleteKeepsWhatIsSaid(t *testing.T) {
+	c := Config{
+		Name:     "X",
+		Listen:   []string{"10.0.0.1:1", "10.0.0.2:1"},
+		Peers:    []peersync.Peer{{Name: "lb1", Address: "10.0.0.3:1"}, {Name: "lb2", Address: "10.0.0.3:1"}},
+		Section:  "mypeers",
+		Socket:   "/tmp/s",
+		LogLevel: zerolog.WarnLevel,
+	}
+	want := c
+	want.names = []string{"X"}
+	if err := c.Complete(); err != nil || !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", c, err, want)
+	}
+}
+
+func TestNames(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, peer string
+		want       []string // nil: refused
+	}{
+		{"", "lb1", []string{"peersd", host}},
+		{"", host, []string{"peersd"}}, // HAProxy beside us, without -L
+		{"", "peersd", nil},
+		{"X", "lb1", []string{"X"}},
+		{"X", host, []string{"X"}},
+		{"X", "peersd", []string{"X"}},
+		{"X", "X", nil},
+	} {
+		c := Config{Name: tt.name, Peers: []peersync.Peer{{Name: tt.peer, Address: "10.0.0.1:1"}}}
+		err := c.Complete()
+		if tt.want == nil && (err == nil || !strings.Contains(err.Error(), "has our own name")) {
+			t.Errorf("-L %q with the peer %q: error %v", tt.name, tt.peer, err)
+		}
+		if tt.want != nil && (err != nil || !slices.Equal(c.Names(), tt.want)) {
+			t.Errorf("-L %q with the peer %q: %q, %v, want %q", tt.name, tt.peer, c.Names(), err, tt.want)
+		}
+	}
+}
+
+func TestTwoPeersOfAName(t *testing.T) {
+	c := Config{Peers: []peersync.Peer{{Name: "lb1", Address: "10.0.0.1:1"}, {Name: "lb1", Address: "10.0.0.2:1"}}}
+	if err := c.Complete(); err == nil || !strings.Contains(err.Error(), `"lb1" twice`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestParsePeer(t *testing.T) {
+	for in, want := range map[string]peersync.Peer{
+		"lb1=10.0.0.1:10000":      {Name: "lb1", Address: "10.0.0.1:10000"},
+		"lb1.example=lb1:1":       {Name: "lb1.example", Address: "lb1:1"},
+		"lb1=[2001:db8::1]:65535": {Name: "lb1", Address: "[2001:db8::1]:65535"},
+		"lb1=[fe80::1%eth0]:1":    {Name: "lb1", Address: "[fe80::1%eth0]:1"},
+	} {
+		if got, err := ParsePeer(in); got != want || err != nil {
+			t.Errorf("%s: got %+v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "lb1", "=10.0.0.1:1", "a b=10.0.0.1:1", "lb1=", "lb1=10.0.0.1", "lb1=2001:db8::1:1", "lb1=10.0.0.1:http"} {
+		if got, err := ParsePeer(in); err == nil || got != (peersync.Peer{}) {
+			t.Errorf("%s: got %+v, %v, want an error", in, got, err)
+		}
+	}
+}
+
+func TestChecks(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		check     func(string) error
+		good, bad []string
+	}{
+		{"name", CheckName, []string{"lb1", "lb-1.example", "é"}, []string{"", "a b", "a\tb", "a\nb", "a\x7f", "\x00"}},
+		{"address", CheckAddress,
+			[]string{"127.0.0.1:1", ":10001", "localhost:65535", "[::1]:10001"},
+			[]string{"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:-1", "::1:1", "127.0.0.1:+1"}},
+		{"section", CheckSection, []string{"", "mypeers"}, []string{"a b", "a/b", "a;b", "a\nb"}},
+		{"socket", CheckSocket, []string{"", "/run/peersd.sock", strings.Repeat("x", 107)}, []string{strings.Repeat("x", 108)}},
+		{"level", func(s string) error { _, err := ParseLevel(s); return err },
+			[]string{"trace", "debug", "info", "INFO", "warn", "error"}, []string{"", "loud", "fatal", "panic", "disabled", "1"}},
+	} {
+		for _, s := range tt.good {
+			if err := tt.check(s); err != nil {
+				t.Errorf("%s %q: %v", tt.name, s, err)
+			}
+		}
+		for _, s := range tt.bad {
+			if err := tt.check(s); err == nil {
+				t.Errorf("%s %q: no error", tt.name, s)
+			}
+		}
+	}
+}
+
+func TestParseLevel(t *testing.T) {
+	if l, err := ParseLevel("warn"); l != zerolog.WarnLevel || err != nil {
+		t.Errorf("got %v, %v", l, err)
+	}
+}
+
+func TestDefaultSocket(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+	if got := DefaultSocket(); got != "/run/user/1000/peersd.sock" {
+		t.Errorf("with a runtime directory: %s", got)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	t.Setenv("TMPDIR", "/var/tmp")
+	want := "/run/peersd.sock"
+	if uid := os.Getuid(); uid != 0 {
+		want = "/var/tmp/peersd-" + strconv.Itoa(uid) + ".sock"
+	}
+	if got := DefaultSocket(); got != want {
+		t.Errorf("without one: %s, want %s", got, want)
+	}
+}

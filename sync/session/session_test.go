@@ -1,0 +1,239 @@
+package session_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/sync/session"
+	"github.com/peersd/peersd/table"
+)
+
+func TestAckedPosition(t *testing.T) {
+	const wrap = 1 << 32
+	for _, c := range []struct {
+		acked, pushed uint64
+		id            uint32
+		want          uint64
+		ok            bool
+	}{
+		{0, 0, 0, 0, true},
+		{0, 0, 1, 0, false},
+		{0, 0, math.MaxUint32, 0, false},
+		{3, 7, 3, 3, true},
+		{3, 7, 5, 5, true},
+		{3, 7, 7, 7, true},
+		{3, 7, 8, 0, false},
+		{3, 7, 2, 0, false},
+		{3, 7, 7 << 24, 0, false},
+		// Ids wrap, positions don't.
+		{wrap - 2, wrap + 3, math.MaxUint32 - 1, wrap - 2, true},
+		{wrap - 2, wrap + 3, math.MaxUint32, wrap - 1, true},
+		{wrap - 2, wrap + 3, 0, wrap, true},
+		{wrap - 2, wrap + 3, 3, wrap + 3, true},
+		{wrap - 2, wrap + 3, 4, 0, false},
+		{wrap - 2, wrap + 3, math.MaxUint32 - 2, 0, false},
+		{5*wrap + 1, 5*wrap + 2, 2, 5*wrap + 2, true},
+		// So far behind that any id may be true.
+		{0, 2 * wrap, 9, wrap + 9, true},
+	} {
+		got, ok := session.AckedPosition(c.acked, c.pushed, c.id)
+		if got != c.want || ok != c.ok {
+			t.Errorf("acked %d, pushed %d: id %d is position %d, %v, not %d, %v", c.acked, c.pushed, c.id, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+// receive feeds s with messages of text_test.go.
+func receive(t *testing.T, s *session.Session, w *wire, now time.Time, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		b, err := w.message(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, n, err := protocol.ParseFrame(b)
+		if err != nil || n != len(b) {
+			t.Fatal(line, err)
+		}
+		if err := s.Receive(now, f); err != nil {
+			t.Fatal(line, err)
+		}
+	}
+}
+
+// What a peer can take of memory by defining tables is bounded, over all its
+// sessions.
+func TestTooManyTables(t *testing.T) {
+	d, told := newDaemon(epoch), 0
+	var peer session.Peer
+	begin := func() *session.Session {
+		return session.New(epoch, session.Config{Version: protocol.Version21, Tables: d.tables, Peer: &peer, Notify: func(e session.Event) {
+			if e.Kind == session.TooManyTables {
+				told++
+			}
+		}})
+	}
+	had := len(d.tables.Tables())
+	peer.Defined(session.MaxTables - 20)
+	s, w := begin(), newWire()
+	for i := range 30 {
+		receive(t, s, w, epoch, fmt.Sprintf("define id=%d x%d type ip len 4 expire 0 store gpc0", i, i), "update 1 10.0.0.1 gpc0=1")
+	}
+	// All of the same name are one table, and so are all of one id.
+	for i := range 10 {
+		receive(t, s, w, epoch, fmt.Sprintf("define id=%d x1 type ip len 4 expire %d store gpc0", 1<<40+i, i))
+	}
+	if n := len(d.tables.Tables()) - had; n != 20 || told != 1 || !s.Consistent() || s.Stats().Skipped != 10 {
+		t.Errorf("%d tables, %d times told, consistent %v, skipped %d", n, told, s.Consistent(), s.Stats().Skipped)
+	}
+	s, w = begin(), newWire()
+	receive(t, s, w, epoch, "define id=1 other type ip len 4 expire 0 store gpc0", "define id=2 x0 type ip len 4 expire 0 store gpc0")
+	if n := len(d.tables.Tables()) - had; n != 20 || told != 2 {
+		t.Errorf("%d tables after another session, %d times told", n, told)
+	}
+}
+
+// Whatever the order in which the lessons of several peers arrive, row by row,
+// the freshest copy of each entry stays; and a live change stays, whenever it
+// comes.
+func TestFreshestLessonStays(t *testing.T) {
+	rows := []string{
+		"timed 1 2000ms k gpc0=1", "timed 2 9000ms k gpc0=9", "timed 3 5000ms k gpc0=5", "timed 4 7000ms k gpc0=7",
+	}
+	for _, order := range permutations(len(rows)) {
+		for live := range len(rows) + 1 {
+			for _, pushed := range []bool{false, true} {
+				freshest(t, rows, order, live, pushed)
+			}
+		}
+	}
+}
+
+// freshest: peers teach their rows in an order. Before the one at live, there
+// is a live change, unless live is beyond them all; before all of them one of
+// the teachers has pushed its row, with an unknown age.
+func freshest(t *testing.T, rows []string, order []int, live int, pushed bool) {
+	d, now := newDaemon(epoch), epoch
+	var sessions []*session.Session
+	var wires []*wire
+	for range len(rows) + 1 {
+		l := d.link(protocol.Version21, 0)
+		l.begin(now)
+		sessions, wires = append(sessions, l.session), append(wires, newWire())
+	}
+	define := "define id=1 t0 type string len 17 expire 60000 store gpc0"
+	for i, s := range sessions {
+		receive(t, s, wires[i], now, define)
+	}
+	if pushed {
+		receive(t, sessions[order[0]], wires[order[0]], now, "update"+rows[order[0]][5:7]+" k "+rows[order[0]][len(rows[order[0]])-6:])
+	}
+	now = now.Add(100 * time.Millisecond)
+	for _, s := range sessions {
+		s.AppendOutput(now, nil) // asks for the lesson
+	}
+	receive(t, sessions[len(rows)], wires[len(rows)], now, "resync finished")
+	want := uint64(9)
+	for i, who := range order {
+		if i == live {
+			receive(t, sessions[len(rows)], wires[len(rows)], now, "update 1 k gpc0=100")
+			want = 100
+		}
+		receive(t, sessions[who], wires[who], now, rows[who], "resync finished")
+	}
+	var b table.Batch
+	var u protocol.Update
+	d.tables.Lookup("t0")[0].Find([]byte("k"), now, &b)
+	b.Update(0, now, &u)
+	if u.Values[0] != want {
+		t.Errorf("order %v, live at %d, pushed %v: %d stays, not %d", order, live, pushed, u.Values[0], want)
+	}
+}
+
+func permutations(n int) (all [][]int) {
+	if n == 0 {
+		return [][]int{{}}
+	}
+	for _, p := range permutations(n - 1) {
+		for i := range n {
+			all = append(all, slices.Insert(slices.Clone(p), i, n-1))
+		}
+	}
+	return all
+}
+
+// A lesson and live changes cost no allocation a message.
+func TestSessionAllocatesNothing(t *testing.T) {
+	d := newDaemon(epoch)
+	l := d.link(protocol.Version21, 200)
+	l.begin(epoch)
+	w, now := newWire(), epoch
+	receive(t, l.session, w, now, "define id=1 t0 type string len 17 expire 60000 store gpc0")
+	var frames []protocol.Frame
+	for i := range 100 {
+		b, err := w.message(fmt.Sprintf("update %d k%d gpc0=%d", i+1, i, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _, _ := protocol.ParseFrame(b)
+		frames = append(frames, f)
+	}
+	buf := make([]byte, 0, 1<<16)
+	round := func() {
+		for _, f := range frames {
+			if err := l.session.Receive(now, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.session.Receive(now, protocol.Frame{Type: protocol.ResyncRequest}); err != nil {
+			t.Fatal(err)
+		}
+		for b := l.session.AppendOutput(now, buf); len(b) > 0; b = l.session.AppendOutput(now, buf) {
+		}
+		if err := l.session.Receive(now, protocol.Frame{Type: protocol.ResyncConfirm}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round()
+	if n := testing.AllocsPerRun(20, round); n > 20 {
+		t.Errorf("%v allocations for 100 updates received and 100 taught", n)
+	}
+}
+
+// Two mirrors that teach each other the same at the same time come to an end,
+// though each copy of an entry lives a little longer than the last.
+func TestMirrorsThatTeachEachOther(t *testing.T) {
+	now := epoch
+	p := pair{}
+	for i := range p.ends {
+		d := newDaemon(now)
+		for k := range uint64(100) {
+			d.set(now, fmt.Sprint("k", k), k)
+		}
+		p.ends[i] = d.link(protocol.Version21, 20)
+	}
+	p.connect(now)
+	for range 1000 { // after 50 ms, both ask
+		for i := range p.ends {
+			if err := p.talk(now, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(2 * time.Millisecond)
+		for i := range p.ends {
+			if err := p.deliver(now, i, len(p.sent[i])); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i, e := range p.ends {
+		s := e.(*daemonLink).session
+		if active, _, _ := s.Lesson(); active || !s.Learned() || s.Stats().UpdatesOut > 1000 {
+			t.Errorf("end %d teaches: %v, has learned: %v, and has sent %d updates", i, active, s.Learned(), s.Stats().UpdatesOut)
+		}
+	}
+}
