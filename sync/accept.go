@@ -127,6 +127,7 @@ func (l *link) called(hello protocol.Hello) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.name0 = slices.Index(l.hub.cfg.Names, hello.Remote)
+	l.version = hello.Version
 	l.status.lastStatus, l.status.lastHandshake = int(protocol.StatusSuccess), time.Now()
 }
 

@@ -91,8 +91,7 @@ func (l *link) dial(ctx context.Context) error {
 	l.cancelDial = cancel
 	l.mu.Unlock()
 
-	var d net.Dialer
-	nc, err := d.DialContext(dialCtx, "tcp", l.address)
+	nc, err := l.hub.dial(dialCtx, "tcp", l.address)
 
 	l.mu.Lock()
 	l.cancelDial = nil

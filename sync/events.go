@@ -28,6 +28,7 @@ func (c *conn) notify(e session.Event) {
 		}
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson learned")
 	case session.TeachAsked:
+		l.expected.Store(false)
 		l.log.Info().Msg("the peer asks for a lesson")
 	case session.Taught:
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson taught")

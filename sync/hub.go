@@ -37,6 +37,7 @@ type Peer struct {
 // A Hub is one daemon's side of a peers section.
 type Hub struct {
 	cfg    Config
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	shapes shapes
 
 	mu     sync.Mutex
@@ -47,7 +48,7 @@ type Hub struct {
 
 // New returns a Hub that does nothing yet.
 func New(cfg Config) *Hub {
-	h := &Hub{cfg: cfg, links: map[string]*link{}}
+	h := &Hub{cfg: cfg, dial: new(net.Dialer).DialContext, links: map[string]*link{}}
 	for _, p := range cfg.Peers {
 		h.links[p.Name] = newLink(h, p.Name, p.Address)
 	}

@@ -35,7 +35,7 @@ type link struct {
 	stale atomic.Bool
 	// expected: a lesson of its may come any moment. So it is while it is
 	// dialled for the first time, and from the beginning of a session until
-	// its lesson or the session is over.
+	// its lesson is over, or it asks for one itself, or the session ends.
 	expected atomic.Bool
 
 	mu         sync.Mutex
@@ -99,7 +99,7 @@ func (a *attempt) succeeds() bool {
 // same peer. A restarted HAProxy has to get its answer well within the 5 s in
 // which it still asks for a lesson.
 const (
-	dialPatience  = time.Second
+	dialPatience  = 700 * time.Millisecond
 	probePatience = 500 * time.Millisecond
 )
 

@@ -129,7 +129,6 @@ type haproxySession struct {
 	wire
 	teaching, told   bool     // a lesson is on its way; its end was sent
 	learning         bool     // so is one to us
-	gaveUp           bool     // the peer was not up to date
 	confirms         int      // owed
 	request          bool     // a lesson is still to be asked for
 	pushed, origin   []uint32 // by table
@@ -137,7 +136,6 @@ type haproxySession struct {
 	stage            []int
 	over             []bool // the numbers ended, in this stage
 	selected, around int
-	definitions      map[string]int
 	dict             protocol.DictionaryWriter
 }
 

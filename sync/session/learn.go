@@ -38,8 +38,7 @@ func (l *learning) begin(now time.Time) { l.began, l.quiet = now, now }
 
 // at is when to ask for the lesson, zero where it was asked for already. A
 // peer that is being taught is left alone until it has confirmed: a HAProxy
-// that learns pushes nothing. But where its lesson is kept open for those of
-// others, theirs may be for its.
+// that learns pushes nothing.
 func (l *learning) at(t *teaching) time.Time {
 	switch {
 	case l.state == asked:
@@ -47,10 +46,7 @@ func (l *learning) at(t *teaching) time.Time {
 	case l.state == learned:
 		return l.again
 	}
-	switch {
-	case t.open():
-		return l.began.Add(settle)
-	case t.state != teachingNothing:
+	if t.state != teachingNothing {
 		return l.began.Add(confirmAtMost)
 	}
 	at, latest := l.quiet.Add(settle), l.began.Add(settleAtMost)

@@ -31,7 +31,8 @@ const (
 	againAtMost = 5 * time.Minute
 	// openAtMost is how long after it was asked for a lesson is kept open for
 	// what is expected of others, and lookEvery how often it is looked for.
-	openAtMost = 5 * time.Second
+	// It is less than confirmAtMost.
+	openAtMost = 4 * time.Second
 	lookEvery  = 20 * time.Millisecond
 )
 

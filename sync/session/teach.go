@@ -25,10 +25,6 @@ type teaching struct {
 	look  time.Time // when to look for more, zero before all was taught once
 }
 
-// open reports whether all that was known has been taught, and more is waited
-// for.
-func (t *teaching) open() bool { return !t.look.IsZero() }
-
 // passes are in which order the logs of a table are taught. An entry that was
 // changed here may be changed by a peer meanwhile: it goes to the end of the
 // learned ones, which were read already, and are read on.
@@ -62,6 +58,10 @@ func (s *Session) teach(now time.Time) {
 	}
 	s.teaching = teaching{state: teachingTables, tables: s.local, until: now.Add(openAtMost)}
 	s.learning.began = now
+	if s.ping { // it will not be sent, and is not needed any more
+		s.ping = false
+		s.pongs++
+	}
 	s.cfg.Notify(Event{Kind: TeachAsked})
 }
 
@@ -136,7 +136,7 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 			if left <= 0 {
 				return b
 			}
-			if !t.defined && (!t.open() || l.layout == nil) {
+			if !t.defined && (t.look.IsZero() || l.layout == nil) {
 				// Empty tables are defined too. It costs as much as an update.
 				def, layout := l.table.Schema()
 				b = s.appendDefinition(b, l, def, layout)
