@@ -37,6 +37,11 @@ func (r *relay) open() {
 		return
 	}
 	l, err := net.Listen("tcp", r.listen)
+	// A child that is being started has, for a moment, what we had open.
+	for end := time.Now().Add(time.Second); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+		l, err = net.Listen("tcp", r.listen)
+	}
 	if err != nil {
 		r.t.Errorf("relay: %v", err)
 		return

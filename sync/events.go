@@ -21,11 +21,11 @@ func (c *conn) notify(e session.Event) {
 	case session.LessonAsked:
 		l.log.Debug().Msg("asked for a lesson")
 	case session.Learned:
-		l.expected.Store(false)
 		if e.UpToDate {
 			l.stale.Store(false)
 			l.hub.learned()
 		}
+		l.expected.Store(false) // who has waited for that asks the others then
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson learned")
 	case session.TeachAsked:
 		l.expected.Store(false)

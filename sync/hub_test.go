@@ -217,6 +217,18 @@ func TestLessonWaitsForOthers(t *testing.T) {
 		time.Sleep(25 * time.Millisecond)
 		b.expect("200, table definition, timed update, resync finished")
 	})
+	// Nor for longer than they are there.
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, &network{}, Config{})
+		defer r.stop()
+		a := r.call("a")
+		b := r.call("b")
+		b.say(protocol.ResyncRequest)
+		b.expect("200")
+		a.conn.Close()
+		time.Sleep(25 * time.Millisecond)
+		b.expect("200, resync partial")
+	})
 }
 
 func TestNames(t *testing.T) {

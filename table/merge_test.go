@@ -353,3 +353,25 @@ func TestSchema(t *testing.T) {
 		t.Error("a schema was changed, not replaced")
 	}
 }
+
+// A row that was long under way looks fresher than it is: what was changed live
+// since the lesson was asked for stays.
+func TestTaughtAfterLive(t *testing.T) {
+	def := define(protocol.KeyString, 9, 1000, protocol.GPC0)
+	tb := NewSet("section", epoch).Define(epoch, nil, def)
+	live, lesson := tb.Source(def), tb.Source(def)
+	live.Origin, lesson.Origin = 1, 2
+	live.Merge(at(100), update("before", 1), Live)
+	lesson.LessonFrom = at(200)
+	live.Merge(at(300), update("since", 1), Live)
+	row := func(key string) *protocol.Update {
+		u := update(key, 2)
+		u.Timed, u.Remaining = true, 1000
+		return u
+	}
+	expect(t, "rows that are taken", []bool{
+		lesson.Merge(at(400), row("before"), Taught),
+		lesson.Merge(at(400), row("since"), Taught),
+		lesson.Merge(at(400), row("new"), Taught),
+	}, "[true false true]")
+}

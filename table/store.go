@@ -43,6 +43,7 @@ const (
 	flagDead      = 1 << iota // out of the table; the last unpin frees it
 	flagLocal                 // in the log of local changes, not of learned ones
 	flagUncertain             // lifetime is an upper bound, see How
+	flagLive                  // changed last by a live or local change
 )
 
 // inlineKey is the longest key that is kept in the record itself, in bytes.

@@ -240,6 +240,9 @@ type Source struct {
 	// Origin is a number for whoever the updates are of. Updates of one origin
 	// come in the order in which they were made.
 	Origin uint8
+	// LessonFrom is when the lesson was asked for of which rows come: none of
+	// them replaces what was changed live since. Zero is unknown.
+	LessonFrom time.Time
 
 	table   *Table
 	layout  *protocol.Layout
@@ -295,10 +298,12 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	r[atOrigin] = src.Origin
 	t.setExpire(s, r, expire)
 	t.relog(s, r, how == Local)
-	if how == Pushed {
+	clearFlag(r, flagUncertain|flagLive)
+	switch how {
+	case Pushed:
 		setFlag(r, flagUncertain)
-	} else {
-		clearFlag(r, flagUncertain)
+	case Live, Local:
+		setFlag(r, flagLive)
 	}
 	t.stats.Merged++
 	return true
@@ -333,6 +338,11 @@ func (t *Table) fresher(s slot, src *Source, u *protocol.Update, expire int64, h
 		}
 		if has(r, flagUncertain) {
 			return true
+		}
+		// Lifetimes are as of the arrival of a row: one that was long under
+		// way looks fresher than it is.
+		if !src.LessonFrom.IsZero() && has(r, flagLive) && getInt64(r, atStamp) >= t.clock.tick(src.LessonFrom) {
+			return false
 		}
 		has := getInt64(r, atExpire)
 		if expire == 0 || has == 0 || expire < has {

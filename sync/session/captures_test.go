@@ -196,9 +196,11 @@ func TestCapturesAreTakenHoweverTheyArrive(t *testing.T) {
 			}
 		}
 		check("message by message", bytes.NewReader(c.frames))
-		check("byte by byte", iotest.OneByteReader(bytes.NewReader(c.frames)))
-		if c.release != "3.4" || len(c.frames) > 200 {
-			continue // it takes long
+		if len(c.frames) < 2000 { // the rest takes long, and brings nothing new
+			check("byte by byte", iotest.OneByteReader(bytes.NewReader(c.frames)))
+		}
+		if c.release != "3.4" || len(c.frames) > 150 {
+			continue
 		}
 		for i := range c.frames {
 			check(fmt.Sprintf("cut at %d", i), io.MultiReader(bytes.NewReader(c.frames[:i]), bytes.NewReader(c.frames[i:])))

@@ -19,6 +19,7 @@ type learning struct {
 	state   learnState
 	began   time.Time // when the session began, or the peer confirmed a lesson
 	quiet   time.Time // since when nothing was pushed
+	from    time.Time // when the lesson was asked for
 	updates uint64    // of the lesson
 	// again is when to ask once more: a peer that was not up to date itself
 	// may have more to teach later. Zero is never. wait is for how long.
@@ -61,10 +62,10 @@ func (l *learning) due(now time.Time, t *teaching) bool {
 	return !at.IsZero() && !now.Before(at)
 }
 
-func (s *Session) askForLesson() {
-	s.learning.state, s.learning.updates = asked, 0
+func (s *Session) askForLesson(now time.Time) {
+	s.learning.state, s.learning.updates, s.learning.from = asked, 0, now
 	for _, r := range s.order {
-		r.lessoned = false
+		r.lessoned, r.source.LessonFrom = false, now
 	}
 	s.cfg.Notify(Event{Kind: LessonAsked})
 }
@@ -125,7 +126,7 @@ func (s *Session) define(now time.Time, payload []byte) error {
 	t := s.cfg.Tables.Define(now, s.cfg.Peer.Definition(def.Name), def)
 	s.cfg.Peer.define(def)
 	r := &remoteTable{id: def.ID, name: def.Name, payload: bytes.Clone(payload), source: t.Source(def)}
-	r.source.Origin = s.cfg.Origin
+	r.source.Origin, r.source.LessonFrom = s.cfg.Origin, s.learning.from
 	if old := s.byName[def.Name]; old != nil && old.source.Table() == t {
 		r.last, r.toAck, r.owed = old.last, old.toAck, old.owed
 		r.lessoned, r.first, r.covered = old.lessoned, old.first, old.covered

@@ -208,7 +208,7 @@ func (s *Session) AppendOutput(now time.Time, b []byte) []byte {
 		b = protocol.AppendMessage(b, protocol.ResyncConfirm)
 	}
 	if s.learning.due(now, &s.teaching) {
-		s.askForLesson()
+		s.askForLesson(now)
 		b = protocol.AppendMessage(b, protocol.ResyncRequest)
 	}
 	if s.ping && s.teaching.state == teachingNothing {

@@ -20,9 +20,13 @@ type teaching struct {
 	pass    int  // through its logs, see passes
 
 	// A lesson is kept open for what others are about to teach us: a peer
-	// that comes up along with us would miss it.
-	until time.Time // at the latest
-	look  time.Time // when to look for more, zero before all was taught once
+	// that comes up along with us would miss it. The tables are gone through
+	// again and again, until nothing more is expected when that begins.
+	until    time.Time // at the latest
+	look     time.Time // when to begin again, zero the first time
+	begun    bool      // to go through the tables
+	last     bool      // for the last time
+	upToDate bool      // when that began
 }
 
 // passes are in which order the logs of a table are taught. An entry that was
@@ -130,6 +134,9 @@ func (s *Session) appendUpdates(now time.Time, b []byte) []byte {
 
 func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 	t := &s.teaching
+	if !t.begun {
+		t.begun, t.last, t.upToDate = true, !now.Before(t.until) || !s.cfg.Expecting(), s.cfg.UpToDate()
+	}
 	for len(t.tables) > 0 {
 		l := t.tables[0]
 		if s.cfg.Peer.takes(l.table) {
@@ -149,12 +156,12 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 		}
 		t.tables, t.defined, t.pass = t.tables[1:], false, 0
 	}
-	if now.Before(t.until) && s.cfg.Expecting() {
-		t.tables, t.look = s.local, now.Add(lookEvery)
+	if !t.last {
+		t.begun, t.tables, t.look = false, s.local, now.Add(lookEvery)
 		return b
 	}
 	t.state, t.look = teachingUnanswered, time.Time{}
-	end, upToDate := protocol.ResyncPartial, s.cfg.UpToDate()
+	end, upToDate := protocol.ResyncPartial, t.upToDate && s.cfg.UpToDate()
 	if upToDate {
 		end = protocol.ResyncFinished
 	}
