@@ -17,6 +17,9 @@ import (
 // gives up a reader that stalls after 4.9 s (2.6: 7.6 s).
 const writeTimeout = 10 * time.Second
 
+// drainTimeout is how long is read on from a peer that can't be written to.
+const drainTimeout = time.Second
+
 var (
 	errReplaced = errors.New("the peer has made a new connection")
 	errShutdown = errors.New("shutting down")
@@ -169,7 +172,9 @@ func (c *conn) write() {
 		if len(buf) > 0 {
 			c.nc.SetWriteDeadline(now.Add(writeTimeout))
 			if _, err := c.nc.Write(buf); err != nil {
-				c.close(err)
+				// What the peer sent before it went is still to be read.
+				c.nc.SetReadDeadline(time.Now().Add(drainTimeout))
+				<-c.closing
 			}
 			continue
 		}

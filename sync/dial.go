@@ -23,6 +23,10 @@ const (
 	dialTimeout = time.Second
 )
 
+// shortSession is how long a session has to last for its peer to be dialled
+// quickly again.
+const shortSession = time.Second
+
 // handshakeTimeout is HAProxy's too.
 const handshakeTimeout = 5 * time.Second
 
@@ -60,7 +64,10 @@ func (l *link) dialForever(ctx context.Context) {
 				return
 			case <-c.done:
 			}
-			p, last = pace{began: time.Now()}, nil
+			last = nil
+			if time.Since(c.began) > shortSession {
+				p = pace{began: time.Now()}
+			}
 			if errors.As(c.why, new(*protocol.Error)) {
 				p = slowly
 			}

@@ -354,24 +354,46 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// A row that was long under way looks fresher than it is: what was changed live
-// since the lesson was asked for stays.
+// A row that was under way looks fresher than it is. Where that may be so, what
+// another origin has changed live stays; and where the row was the fresher one
+// after all, its replay is taken.
 func TestTaughtAfterLive(t *testing.T) {
-	def := define(protocol.KeyString, 9, 1000, protocol.GPC0)
-	tb := NewSet("section", epoch).Define(epoch, nil, def)
-	live, lesson := tb.Source(def), tb.Source(def)
-	live.Origin, lesson.Origin = 1, 2
-	live.Merge(at(100), update("before", 1), Live)
-	lesson.LessonFrom = at(200)
-	live.Merge(at(300), update("since", 1), Live)
-	row := func(key string) *protocol.Update {
-		u := update(key, 2)
-		u.Timed, u.Remaining = true, 1000
+	def := define(protocol.KeyString, 9, 60_000, protocol.GPC0)
+	timed := func(key string, id, remaining uint32, value uint64) *protocol.Update {
+		u := update(key, value)
+		u.ID, u.Timed, u.Remaining = id, true, remaining
 		return u
 	}
-	expect(t, "rows that are taken", []bool{
-		lesson.Merge(at(400), row("before"), Taught),
-		lesson.Merge(at(400), row("since"), Taught),
-		lesson.Merge(at(400), row("new"), Taught),
-	}, "[true false true]")
+	replay := func(key string, id uint32, value uint64) *protocol.Update {
+		u := update(key, value)
+		u.ID = id
+		return u
+	}
+	for name, test := range map[string]struct {
+		live, asked, comes int64
+		row                *protocol.Update
+		taken              bool
+	}{
+		"staler, changed before the lesson was asked for": {1015, 1020, 1080, timed("k", 1, 59_987, 7), false},
+		"fresher, changed while the lesson was under way": {1010, 1000, 1502, timed("k", 1, 59_999, 7), false},
+		"fresher by more than it can have been under way": {1010, 2000, 2100, timed("k", 1, 59_999, 7), true},
+		"staler by its lifetime":                          {1010, 1000, 1100, timed("k", 1, 50_000, 7), false},
+	} {
+		tb := NewSet("section", epoch).Define(epoch, nil, def)
+		live, lesson := tb.Source(def), tb.Source(def)
+		live.Origin, lesson.Origin = 1, 2
+		live.Merge(at(test.live), update("k", 5), Live)
+		lesson.LessonAsked(at(test.asked))
+		if taken := lesson.Merge(at(test.comes), test.row, Taught); taken != test.taken {
+			t.Errorf("%s: taken %v", name, taken)
+		}
+		// Only of a row that was in doubt is the replay believed.
+		doubted := strings.Contains(name, "before the lesson") || strings.Contains(name, "while")
+		if taken := lesson.Merge(at(test.comes+100), replay("k", 1, 8), Replayed); taken != (doubted || test.taken) {
+			t.Errorf("%s: its replay is taken %v", name, taken)
+		}
+		if taken := lesson.Merge(at(test.comes+200), replay("other", 2, 8), Replayed); !taken {
+			t.Errorf("%s: the replay of an unknown key is not taken", name)
+		}
+	}
 }

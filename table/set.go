@@ -1,6 +1,8 @@
 package table
 
 import (
+	"math/bits"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +13,14 @@ import (
 	"github.com/peersd/peersd/protocol"
 )
 
-func hash(key []byte) uint64 { return xxhash.Sum64(key) }
+// hash is xxhash, mixed with what differs from process to process: whoever
+// chooses keys, a client by its headers perhaps, can't make them collide.
+func hash(key []byte) uint64 {
+	hi, lo := bits.Mul64(xxhash.Sum64(key)^seed[0], seed[1])
+	return hi ^ lo
+}
+
+var seed = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
 
 // A Set is all tables of one peers section, by name, key type and key length:
 // the same name with another key type or length is another table. All methods

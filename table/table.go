@@ -240,20 +240,29 @@ type Source struct {
 	// Origin is a number for whoever the updates are of. Updates of one origin
 	// come in the order in which they were made.
 	Origin uint8
-	// LessonFrom is when the lesson was asked for of which rows come: none of
-	// them replaces what was changed live since. Zero is unknown.
-	LessonFrom time.Time
 
 	table   *Table
 	layout  *protocol.Layout
 	expire  int64
 	mapping *mapping
+	// lessonFrom is the tick at which the lesson was asked for of which rows
+	// come, and doubted are the ids of those of which it can't be told whether
+	// they are fresher than what another origin has changed live.
+	lessonFrom int64
+	doubted    map[uint32]bool
 }
 
 // Source returns a Source for updates under def, which has to fit the table.
 // They live as long as def says, not as another peer's definition does.
 func (t *Table) Source(def *protocol.Definition) *Source {
 	return &Source{table: t, layout: protocol.NewLayout(def), expire: int64(def.Expire)}
+}
+
+// LessonAsked says that a lesson was asked for at now: it bounds how long its
+// rows can have been under way.
+func (src *Source) LessonAsked(now time.Time) {
+	src.lessonFrom = src.table.clock.tick(now)
+	clear(src.doubted)
 }
 
 // Layout is how the updates have to be laid out.
@@ -284,7 +293,7 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 		t.stats.Stale++
 		return false // taught at the very end of its life
 	}
-	if known && !t.fresher(s, src, u, expire, how) {
+	if known && !t.fresher(s, src, u, tick, expire, how) {
 		t.stats.Stale++
 		return false
 	}
@@ -322,16 +331,17 @@ func (src *Source) expireAt(tick int64, u *protocol.Update, how How) int64 {
 	return tick + src.expire
 }
 
-// fresher reports whether u is to replace the entry in s.
-func (t *Table) fresher(s slot, src *Source, u *protocol.Update, expire int64, how How) bool {
+// fresher reports whether u, which came at tick, is to replace the entry in s.
+func (t *Table) fresher(s slot, src *Source, u *protocol.Update, tick, expire int64, how How) bool {
 	r := t.store.record(0, s)
+	before := getInt64(r, atExpire)
 	// Of an entry of another origin only lifetimes can tell which is fresher.
-	others := r[atOrigin] != src.Origin && !has(r, flagUncertain) && expire != 0 && getInt64(r, atExpire) != 0
+	others := r[atOrigin] != src.Origin && !has(r, flagUncertain) && expire != 0 && before != 0
 	switch how {
 	case Pushed:
 		return !others
 	case Replayed:
-		return !others && !t.equal(s, src.mapping, u)
+		return (!others || src.doubted[u.ID]) && !t.equal(s, src.mapping, u)
 	case Taught:
 		if !u.Timed {
 			return false
@@ -339,19 +349,36 @@ func (t *Table) fresher(s slot, src *Source, u *protocol.Update, expire int64, h
 		if has(r, flagUncertain) {
 			return true
 		}
-		// Lifetimes are as of the arrival of a row: one that was long under
-		// way looks fresher than it is.
-		if !src.LessonFrom.IsZero() && has(r, flagLive) && getInt64(r, atStamp) >= t.clock.tick(src.LessonFrom) {
+		if expire == 0 || before == 0 || expire < before {
 			return false
 		}
-		has := getInt64(r, atExpire)
-		if expire == 0 || has == 0 || expire < has {
+		if t.equal(s, src.mapping, u) {
+			return expire-before > underWay
+		}
+		// A lifetime counts from the arrival of its row: one that was under
+		// way looks fresher by that than it is. A live change does not. Where
+		// it was the row that was fresher, the peer sends it again after the
+		// lesson, as a replay.
+		if src.lessonFrom != 0 && others && has(r, flagLive) && expire-before <= tick-src.lessonFrom {
+			src.doubt(u.ID)
 			return false
 		}
-		return expire-has > underWay || !t.equal(s, src.mapping, u)
 	}
 	return true
 }
+
+func (src *Source) doubt(id uint32) {
+	if src.doubted == nil {
+		src.doubted = map[uint32]bool{}
+	}
+	if len(src.doubted) < maxDoubted {
+		src.doubted[id] = true
+	}
+}
+
+// maxDoubted bounds the ids that are remembered for one source: they are of
+// keys that changed live while the lesson was under way.
+const maxDoubted = 1 << 16
 
 // underWay is how much longer, in ms, an entry may live by a row of a lesson
 // than by what is known, without that being news: each copy of an entry lives

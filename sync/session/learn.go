@@ -65,7 +65,8 @@ func (l *learning) due(now time.Time, t *teaching) bool {
 func (s *Session) askForLesson(now time.Time) {
 	s.learning.state, s.learning.updates, s.learning.from = asked, 0, now
 	for _, r := range s.order {
-		r.lessoned, r.source.LessonFrom = false, now
+		r.lessoned = false
+		r.source.LessonAsked(now)
 	}
 	s.cfg.Notify(Event{Kind: LessonAsked})
 }
@@ -81,6 +82,9 @@ type remoteTable struct {
 	// toAck is the id of the last update that is to be acked, where owed.
 	toAck uint32
 	owed  bool
+	// held: nothing more is acked before the lesson is over, for something
+	// was pushed that only the lesson, or the replay behind it, can settle.
+	held bool
 	// The lesson began with the id first, where it has begun, and covered it
 	// and the next ones up to first+covered: an untimed update of these after
 	// the lesson is a replay.
@@ -126,10 +130,13 @@ func (s *Session) define(now time.Time, payload []byte) error {
 	t := s.cfg.Tables.Define(now, s.cfg.Peer.Definition(def.Name), def)
 	s.cfg.Peer.define(def)
 	r := &remoteTable{id: def.ID, name: def.Name, payload: bytes.Clone(payload), source: t.Source(def)}
-	r.source.Origin, r.source.LessonFrom = s.cfg.Origin, s.learning.from
+	r.source.Origin = s.cfg.Origin
+	if s.learning.state == asked {
+		r.source.LessonAsked(s.learning.from)
+	}
 	if old := s.byName[def.Name]; old != nil && old.source.Table() == t {
 		r.last, r.toAck, r.owed = old.last, old.toAck, old.owed
-		r.lessoned, r.first, r.covered = old.lessoned, old.first, old.covered
+		r.held, r.lessoned, r.first, r.covered = old.held, old.lessoned, old.first, old.covered
 	}
 	s.remember(r)
 	s.current = r
@@ -182,12 +189,13 @@ func (s *Session) receiveUpdate(now time.Time, f protocol.Frame) error {
 	s.stats.UpdatesIn++
 	r.last = u.ID
 	how := s.learning.judge(now, r, u, s.cfg.Version)
-	if how != table.Taught {
-		// Rows of a lesson are not acked: a HAProxy that teaches ignores
-		// acks, and one that comes too late would be taken for another's.
+	taken := r.source.Merge(now, u, how)
+	r.held = r.held || how == table.Pushed && !taken
+	// Rows of a lesson are not acked: a HAProxy that teaches ignores acks,
+	// and one that comes too late would be taken for another's.
+	if how != table.Taught && !r.held {
 		r.toAck, r.owed = u.ID, true
 	}
-	r.source.Merge(now, u, how)
 	return nil
 }
 
@@ -216,13 +224,22 @@ func (l *learning) judge(now time.Time, r *remoteTable, u *protocol.Update, v pr
 	return table.Live
 }
 
-func (s *Session) lessonOver(now time.Time, upToDate bool) {
-	s.confirms++
+func (s *Session) lessonOver(now time.Time, upToDate bool) error {
+	if s.confirms++; s.confirms > maxConfirms {
+		return &protocol.Error{Reply: protocol.ProtocolError, Reason: "it ends lesson after lesson without reading the answers"}
+	}
 	if s.learning.state == asked {
+		for _, r := range s.order {
+			r.held = false
+		}
 		s.learning.over(now, upToDate)
 		s.cfg.Notify(Event{Kind: Learned, UpToDate: upToDate, Updates: s.learning.updates})
 	}
+	return nil
 }
+
+// maxConfirms is how many confirms can be owed to a peer that does not read.
+const maxConfirms = 16
 
 func (l *learning) over(now time.Time, upToDate bool) {
 	l.state, l.again = learned, time.Time{}

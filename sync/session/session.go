@@ -156,7 +156,7 @@ func (s *Session) Receive(now time.Time, f protocol.Frame) error {
 	case protocol.ResyncRequest:
 		s.teach(now)
 	case protocol.ResyncFinished, protocol.ResyncPartial:
-		s.lessonOver(now, f.Type == protocol.ResyncFinished)
+		return s.lessonOver(now, f.Type == protocol.ResyncFinished)
 	case protocol.ResyncConfirm:
 		s.confirmed(now)
 	case protocol.Heartbeat:
