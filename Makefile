@@ -32,8 +32,9 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-bench: ## all benchmarks
-	go test -short -run '^$$' -bench . -benchmem ./...
+bench: haproxy ## all benchmarks, and a million entries taught by and to real HAProxys (half an hour)
+	go test -run '^$$' -bench . -benchmem $(UNIT)
+	go run ./internal/bench
 
 demo: haproxy ## two real HAProxys and peersd on loopback; one is killed and gets its tables back
 	@go run ./internal/demo

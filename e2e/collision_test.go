@@ -90,9 +90,10 @@ func bothDial(t *testing.T, r haproxytest.Release, gap time.Duration) *daemon {
 		}
 		return nil
 	})
-	// HAProxy closes a session that it takes for dead within 2050 ms after a
-	// collision.
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	// A HAProxy may dial once more a second later, and closes a session that it
+	// takes for dead up to 2050 ms after that, or after 5 s in which nothing
+	// came.
+	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if count(closed) != 0 {
 			t.Fatal("the session was closed")
 		}

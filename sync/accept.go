@@ -26,8 +26,12 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	}
 	if err != nil {
 		refuse(nc, err)
+		event := log.Warn().Str("peer", hello.Local)
+		if errors.Is(err, errNoHello) {
+			event = log.Debug() // a health check, most likely
+		}
 		if ctx.Err() == nil {
-			log.Warn().Str("peer", hello.Local).Msg("connection refused: " + err.Error())
+			event.Msg("connection refused: " + err.Error())
 		}
 		return
 	}
@@ -43,7 +47,12 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	if c == nil {
 		nc.Close()
 		l.nudge()
-		l.log.Debug().Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)
+		event := l.log.Debug()
+		if reason == sessionAlive && l.elsewhere(nc) {
+			event = l.log.Warn()
+			reason = "another HAProxy has a living session under that name; give each one a name of its own with -L"
+		}
+		event.Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)
 		return
 	}
 	nc.SetDeadline(time.Now().Add(handshakeTimeout))
@@ -57,6 +66,22 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	c.run(ctx, rest)
 }
 
+// elsewhere reports whether in comes from another address than that of the
+// established connection.
+func (l *link) elsewhere(in net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		return false
+	}
+	a, _, _ := net.SplitHostPort(in.RemoteAddr().String())
+	b, _, _ := net.SplitHostPort(l.conn.nc.RemoteAddr().String())
+	return a != b && !l.conn.dialed
+}
+
+// errNoHello: the connection was closed before a byte came.
+var errNoHello = errors.New("closed before its hello was complete")
+
 // readHello returns what came behind the hello with it.
 func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
 	var buf [protocol.MaxHello]byte
@@ -67,7 +92,10 @@ func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
 		if perr != nil || size > 0 {
 			return hello, buf[size:n], perr
 		}
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF) && n == 0:
+			return hello, nil, errNoHello
+		case errors.Is(err, io.EOF):
 			return hello, nil, errors.New("closed before its hello was complete")
 		}
 		if err != nil {

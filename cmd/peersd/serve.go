@@ -25,7 +25,7 @@ const serveHelp = `usage: peersd serve [flags]
 Without a flag it listens on 127.0.0.1:10001 as the peer "peersd" and welcomes
 every peer. In haproxy.cfg that is:
 
-  peers mypeers
+  peers peers                         # another name: --section NAME
       peer lb1 127.0.0.1:10000        # HAProxy itself, started with -L lb1
       peer peersd 127.0.0.1:10001
 
