@@ -373,21 +373,29 @@ func TestPeersdRestart(t *testing.T) {
 			host := haproxytest.Host(t)
 			lb1, lb2 := startKeeper(t, r, host, 1), startKeeper(t, r, host, 2)
 			d := mirror{startDaemon(t, host, 2)}
-			lb1.fill()
-			lb2.fill()
-			was1, was2 := mustLook(t, lb1), mustLook(t, lb2)
-			all := func() error { return errors.Join(was1.lives(d), was2.lives(d)) }
-			eventually(t, 5*time.Second, "peersd mirrors both", all)
-			lb1.aged(1500 * time.Millisecond)
-
+			eventually(t, 5*time.Second, "all lessons are over", func() error {
+				return errors.Join(d.established("lb1"), d.established("lb2"))
+			})
+			for _, lb := range []*keeper{lb1, lb2} {
+				lb.fill()
+				lb.mark()
+				eventually(t, 2*time.Second, "peersd mirrors it", func() error { return lb.marked(d) })
+			}
 			d.end(d.cmd, d.ended, sig)
+			lb1.fill() // partly what peersd had, with other values
+			for _, lb := range []*keeper{lb1, lb2} {
+				eventually(t, completeAfter+2*time.Second, "it asks for no lesson any more", lb.complete)
+			}
+			was1, was2 := mustLook(t, lb1), mustLook(t, lb2)
+
 			d.start()
+			all := func() error { return errors.Join(was1.lives(d), was2.lives(d)) }
 			eventually(t, 2*time.Second, "peersd has everything back", all)
 			for _, lb := range []*keeper{lb1, lb2} {
 				eventually(t, 2*time.Second, "its lesson is over", func() error { return d.established(fmt.Sprint("lb", lb.n)) })
 				// Whatever HAProxy sends again comes before what is new.
-				lb.mark()
-				eventually(t, 2*time.Second, "it goes on", func() error { return lb.marked(d) })
+				lb.set("users", fmt.Sprint("last", lb.n), 1)
+				eventually(t, 2*time.Second, "it goes on", func() error { return holds(d, map[string]string{fmt.Sprint("last", lb.n): "1"}) })
 			}
 			if err := all(); err != nil {
 				t.Errorf("after the lessons: %v", err)

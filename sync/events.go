@@ -33,6 +33,9 @@ func (c *conn) notify(e session.Event) {
 	case session.Taught:
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson taught")
 	case session.TaughtConfirmed:
+		if e.LessonDue {
+			l.expected.Store(true)
+		}
 		l.log.Debug().Msg("lesson confirmed")
 	case session.AckIgnored:
 		l.log.Debug().Str("table", e.Table.FullName()).Uint32("id", e.Ack.UpdateID).

@@ -212,7 +212,7 @@ func TestLessonWaitsForOthers(t *testing.T) {
 		b.expect("200")
 		a.send(define("t1") + update(1, "10.0.0.1", 1))
 		time.Sleep(100 * time.Millisecond)
-		b.expect("200, table definition, timed update")
+		b.expect("200, table definition") // a's lesson will tell the lifetime
 		a.say(protocol.ResyncFinished)
 		time.Sleep(25 * time.Millisecond)
 		b.expect("200, table definition, timed update, resync finished")

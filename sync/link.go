@@ -35,7 +35,7 @@ type link struct {
 	stale atomic.Bool
 	// expected: a lesson of its may come any moment. So it is while it is
 	// dialled for the first time, and from the beginning of a session until
-	// its lesson is over, or it asks for one itself, or the session ends.
+	// its lesson or the session is over; but not while it is being taught.
 	expected atomic.Bool
 
 	mu         sync.Mutex

@@ -36,6 +36,7 @@ type item struct {
 	position  uint64
 	serverKey string
 	uses      uint16
+	uncertain bool
 }
 
 // Position is where a log stands now: entries that change from now on come
@@ -162,7 +163,7 @@ func (t *Table) follow(b *Batch) (anew bool) {
 func (t *Table) pin(b *Batch, s slot) {
 	r := t.store.record(0, s)
 	pin(r)
-	b.items = append(b.items, item{s, positionOf(r), t.servers.get(t.serverID(s)), pins(r) - 1})
+	b.items = append(b.items, item{s, positionOf(r), t.servers.get(t.serverID(s)), pins(r) - 1, has(r, flagUncertain)})
 }
 
 // Release unpins the entries of b.
@@ -204,6 +205,10 @@ func (b *Batch) Position(i int) uint64 { return b.items[i].position }
 
 // Uses is how many others were reading entry i when it was pinned.
 func (b *Batch) Uses(i int) int { return int(b.items[i].uses) }
+
+// Uncertain reports whether the lifetime of entry i was an upper bound, see
+// [Pushed], when it was pinned.
+func (b *Batch) Uncertain(i int) bool { return b.items[i].uncertain }
 
 // ID is a number for entry i that stays the same as long as its key is in the
 // table, and means nothing else.

@@ -24,7 +24,7 @@ const (
 	TeachAsked
 	// Taught: the last message of a lesson was appended. UpToDate, Updates.
 	Taught
-	// TaughtConfirmed: the peer has confirmed its lesson.
+	// TaughtConfirmed: the peer has confirmed its lesson. LessonDue.
 	TaughtConfirmed
 	// AckIgnored: the peer acked what was never sent to it. Table, Ack.
 	AckIgnored
@@ -38,6 +38,7 @@ type Event struct {
 	Table      *table.Table
 	Definition *protocol.Definition
 	UpToDate   bool
+	LessonDue  bool // the peer will be asked for its own now
 	Updates    uint64
 	Ack        protocol.Ack
 	Type       protocol.MessageType

@@ -51,6 +51,7 @@ type localTable struct {
 	// peer took it. acked <= pushed.
 	pushed, acked uint64
 	taught        [2]uint64 // how far each log is, in the lesson under way
+	passedOver    bool      // some entry was, in the lesson under way
 }
 
 // teach begins a lesson, or begins it again: whoever asks twice has lost the
@@ -58,7 +59,7 @@ type localTable struct {
 func (s *Session) teach(now time.Time) {
 	s.refreshLocal()
 	for _, l := range s.local {
-		l.taught = [2]uint64{}
+		l.taught, l.passedOver = [2]uint64{}, false
 	}
 	s.teaching = teaching{state: teachingTables, tables: s.local, until: now.Add(openAtMost)}
 	s.learning.began = now
@@ -80,7 +81,7 @@ func (s *Session) confirmed(now time.Time) {
 	if s.learning.state == settling {
 		s.learning.begin(now)
 	}
-	s.cfg.Notify(Event{Kind: TaughtConfirmed})
+	s.cfg.Notify(Event{Kind: TaughtConfirmed, LessonDue: s.learning.state == settling})
 }
 
 // refreshLocal takes note of tables that came or went.
@@ -142,6 +143,9 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 		if s.cfg.Peer.takes(l.table) {
 			if left <= 0 {
 				return b
+			}
+			if t.last && l.passedOver {
+				l.taught, l.passedOver = [2]uint64{}, false
 			}
 			if !t.defined && (t.look.IsZero() || l.layout == nil) {
 				// Empty tables are defined too. It costs as much as an update.
@@ -208,6 +212,10 @@ func (s *Session) appendPinned(now time.Time, b []byte, l *localTable) (_ []byte
 	u := &s.out
 	u.Timed = s.cfg.Version >= protocol.Version21
 	for i := range s.batch.Len() {
+		if s.batch.Uncertain(i) && s.teaching.state == teachingTables && !s.teaching.last {
+			l.passedOver = true // the lesson that is expected has its lifetime
+			continue
+		}
 		s.batch.Update(i, now, u)
 		if !s.batch.Expires(i) {
 			u.Remaining = s.forever(l)
