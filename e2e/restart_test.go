@@ -339,7 +339,7 @@ func TestColdRestartWithPeersd(t *testing.T) {
 			"peersd after 0s":   0,
 			"peersd after 0.7s": 700 * time.Millisecond,
 			"peersd after 2s":   2 * time.Second,
-			"peersd after 4s":   4 * time.Second,
+			"peersd after 3.5s": 3500 * time.Millisecond,
 		}, func(t *testing.T, delay time.Duration) {
 			host := haproxytest.Host(t)
 			d := mirror{newDaemon(t, host, 2)}
