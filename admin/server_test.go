@@ -94,7 +94,7 @@ func (r *running) dial() *net.UnixConn {
 
 const (
 	headT1  = "# table: t1, type: ip, size:0, used:0\n"
-	headT2  = "# table: mypeers/t2, type: string, size:256, used:1\n"
+	headT2  = "# table: mypeers/t2, type: string, size:16, used:1\n"
 	headsT3 = "# table: t3, type: binary, size:0, used:0\n# table: t3, type: binary, size:0, used:0\n"
 )
 

@@ -8,10 +8,13 @@ type Column struct {
 	Elements int
 	// Offset of the first element, in words.
 	Offset int
+
+	kind Kind // of Type
+	end  int  // offset of what follows
 }
 
 // Words is how many words the column takes.
-func (c Column) Words() int { return c.Elements * c.Type.Kind().Words() }
+func (c Column) Words() int { return c.end - c.Offset }
 
 // A Layout is how the updates under one definition are read and written. It
 // is made once a definition and then only read.
@@ -27,12 +30,13 @@ type Layout struct {
 func NewLayout(d *Definition) *Layout {
 	l := &Layout{KeyType: d.KeyType, KeyLen: d.KeyLen}
 	for t := range d.DataTypes() {
-		c := Column{Type: t, Elements: 1, Offset: l.Words}
+		c := Column{Type: t, Elements: 1, Offset: l.Words, kind: t.Kind()}
 		if t.IsArray() {
 			c.Elements = d.Params[t].Elements
 		}
+		l.Words += c.Elements * c.kind.Words()
+		c.end = l.Words
 		l.Columns = append(l.Columns, c)
-		l.Words += c.Words()
 	}
 	return l
 }

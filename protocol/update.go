@@ -51,20 +51,20 @@ func ParseUpdate(t MessageType, payload []byte, l *Layout, dict *DictionaryReade
 	u.ServerKey = ""
 	for i := range l.Columns {
 		c := &l.Columns[i]
-		if c.Type.Kind() == Dictionary {
+		if c.kind == Dictionary {
 			var err error
 			if u.ServerKey, err = dict.parse(&d); err != nil {
 				return err
 			}
 			continue
 		}
-		values := u.Values[c.Offset : c.Offset+c.Words()]
-		if c.Type.Kind() == Unsigned64 {
+		values := u.Values[c.Offset:c.end]
+		if c.kind == Unsigned64 {
 			values[0] = d.varint()
 			continue
 		}
 		for i := range values {
-			values[i] = narrow(c.Type.Kind(), d.varint())
+			values[i] = narrow(c.kind, d.varint())
 		}
 	}
 	if !d.ok() {
@@ -108,8 +108,7 @@ func AppendUpdate(b []byte, l *Layout, dict *DictionaryWriter, u *Update) []byte
 	if u.Timed {
 		t = TimedUpdateMessage
 	}
-	b = AppendMessage(b, t)
-	b = append(b, 0) // the length: one byte nearly always
+	b = append(b, byte(t>>8), byte(t), 0) // the length: one byte nearly always
 	start := len(b)
 	b = binary.BigEndian.AppendUint32(b, u.ID)
 	if u.Timed {
@@ -121,12 +120,16 @@ func AppendUpdate(b []byte, l *Layout, dict *DictionaryWriter, u *Update) []byte
 	b = append(b, u.Key...)
 	for i := range l.Columns {
 		c := &l.Columns[i]
-		if c.Type.Kind() == Dictionary {
+		if c.kind == Dictionary {
 			b = dict.append(b, u.ServerKey)
 			continue
 		}
-		for _, v := range u.Values[c.Offset : c.Offset+c.Words()] {
-			b = AppendVarint(b, v)
+		for _, v := range u.Values[c.Offset:c.end] {
+			if v < 240 { // nearly always
+				b = append(b, byte(v))
+			} else {
+				b = AppendVarint(b, v)
+			}
 		}
 	}
 	return patchLength(b, start)

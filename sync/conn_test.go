@@ -160,7 +160,7 @@ func TestMirror(t *testing.T) {
 		r.set("t1", "10.0.0.3", 3)
 		a.expect("200, ack, resync request, resync confirm, table definition, timed update")
 		b.expect("200, table definition, timed update, timed update, resync finished, timed update")
-		b.send(string(protocol.AppendAck(nil, protocol.Ack{TableID: 1, UpdateID: 3})))
+		b.send(string(protocol.AppendAck(nil, protocol.Ack{TableID: 1, UpdateID: 1})))
 		b.conn.Close()
 		a.conn.Close()
 		synctest.Wait()

@@ -402,14 +402,13 @@ func (r *running) dump() string {
 	var b table.Batch
 	var u protocol.Update
 	for _, t := range r.tables.Tables() {
-		for log := range table.Log(2) {
-			for at := t.Read(log, 0, 100, time.Now(), &b); b.Len() > 0; at = t.Read(log, at, 100, time.Now(), &b) {
-				for i := range b.Len() {
-					b.Update(i, time.Now(), &u)
-					all = append(all, fmt.Sprintf("%s %v=%d", t.Name(), net.IP(u.Key), u.Values[0]))
-				}
-				b.Release()
+		var cursor table.Cursor
+		for t.Walk(&cursor, 100, time.Now(), &b); b.Len() > 0; t.Walk(&cursor, 100, time.Now(), &b) {
+			for i := range b.Len() {
+				b.Update(i, time.Now(), &u)
+				all = append(all, fmt.Sprintf("%s %v=%d", t.Name(), net.IP(u.Key), u.Values[0]))
 			}
+			b.Release()
 		}
 	}
 	slices.Sort(all)

@@ -104,11 +104,11 @@ func (h *Hub) listen(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// cleaning: at most cleanBudget entries of a table at a time, so that sessions
+// cleaning: at most cleanBudget entries of a shard at a time, so that sessions
 // get at it in between.
 const (
 	cleanEvery  = 100 * time.Millisecond
-	cleanBudget = 256
+	cleanBudget = 32
 )
 
 func (h *Hub) clean(ctx context.Context) {

@@ -6,97 +6,157 @@ import (
 	"github.com/peersd/peersd/protocol"
 )
 
-// A Log is an order of a table's entries by their last change. Each entry
-// stands in one of the two.
-type Log int
-
-const (
-	// Learned entries were changed last by a peer. They are part of
-	// lessons only, as HAProxy does it: it never relays.
-	Learned Log = iota
-	// Changed entries were changed last here. They are pushed live, and
-	// are part of lessons too.
-	Changed
-)
-
-// A Batch is a number of entries, pinned: they can be read without the table's
-// lock, and none of them changes or goes before [Batch.Release]. A Batch is
-// used again and again by one goroutine; its zero value is ready.
+// A Batch is a number of entries, pinned: they can be read without any lock,
+// and none of them changes or goes before [Batch.Release]. A Batch is used
+// again and again by one goroutine; its zero value is ready.
 type Batch struct {
 	table  *Table
 	schema *schema
-	view   view
 	items  []item
 	now    time.Time // of the last Update
 	tick   int64     // the same by the table's clock
 }
 
+// An item is one pinned entry, and what of it can be read without a lock.
 type item struct {
+	shard     *shard
 	slot      slot
+	uses      uint16
+	local     bool
+	uncertain bool
 	position  uint64
 	serverKey string
-	uses      uint16
-	uncertain bool
+	key       []byte
+	records   [maxGroups][]byte
 }
 
-// Position is where a log stands now: entries that change from now on come
-// after it.
-func (t *Table) Position() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.position
-}
-
-// Pending reports whether log has entries after position.
-func (t *Table) Pending(log Log, position uint64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, _, ok := t.logs[log].next(position)
-	return ok
-}
-
-// maxPassed is how many records are looked at while the table's lock is held
-// once, so that what is over, or free, starves nobody.
+// maxPassed is how many records are looked at while a lock is held once, so
+// that what is over, or free, starves nobody.
 const maxPassed = 1000
 
-// Read pins up to limit entries of log after position, oldest first, for b,
-// which has to be released, and returns the position to go on from. Entries
-// whose lifetime is over at now are passed over. b has less than limit entries
-// where there are no more.
-func (t *Table) Read(log Log, position uint64, limit int, now time.Time, b *Batch) uint64 {
-	tick := t.clock.tick(now)
-	b.begin(t)
-	at := position
-	for more := true; more; {
-		at, more = t.readSome(log, position, at, limit, tick, b)
-	}
-	return at
+// A LearnedCursor is how far a table's learned entries were read. Its zero value
+// is the beginning.
+type LearnedCursor struct {
+	at    []uint64 // position, by shard
+	shard int      // that is being read
+	until uint64   // position where it stood when its turn came, 0 before
 }
 
-func (t *Table) readSome(log Log, from, at uint64, limit int, tick int64, b *Batch) (_ uint64, more bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.follow(b) {
-		at = from
+// ReadLearned pins up to limit entries that a peer has changed last, for b,
+// which has to be released, and moves the cursor behind them. They come shard by
+// shard, in the order of their last change; what changes meanwhile comes again,
+// when all others have had their turn. Entries whose lifetime is over at now
+// are passed over. b is empty where there are no more.
+//
+// They are part of lessons only, as HAProxy does it: it never relays.
+func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch) {
+	tick := t.clock.tick(now)
+	if c.at == nil {
+		c.at = make([]uint64, len(t.shards))
 	}
+	b.begin(t)
+	for read := 0; read < len(t.shards); {
+		switch t.shards[c.shard].readLearned(c, limit, tick, b) {
+		case full:
+			return
+		case noMore:
+			c.shard, c.until = (c.shard+1)%len(t.shards), 0
+			read++
+		case later:
+			c.shard, c.until = (c.shard+1)%len(t.shards), 0
+			read = 0
+		case more:
+			read = 0
+		}
+	}
+}
+
+// What a shard says after it was asked for entries.
+type answer int
+
+const (
+	more   answer = iota // ask again: the lock was held long enough
+	later                // ask again, but others first
+	noMore               // it has no more
+	full                 // b can take no more
+)
+
+func (sh *shard) readLearned(c *LearnedCursor, limit int, tick int64, b *Batch) answer {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if c.until == 0 {
+		c.until = sh.position
+	}
+	log := sh.learned.after(c.at[sh.number])
 	for range maxPassed {
-		if len(b.items) >= limit {
-			return at, false
+		switch {
+		case !log.next():
+			return noMore
+		case log.position > c.until:
+			return later
+		case !b.takes(sh, limit):
+			return full
 		}
-		next, s, ok := t.logs[log].next(at)
-		if !ok {
-			return at, false
-		}
-		at = next
-		if !ended(t.store.record(0, s), tick) {
-			t.pin(b, s)
+		c.at[sh.number] = log.position
+		if r := sh.store.record(0, log.slot); !ended(r, tick) {
+			sh.pin(b, log.slot, r)
 		}
 	}
-	return at, true
+	return more
+}
+
+// ReadChanged pins up to limit entries that were changed last here, after
+// position, oldest first, for b, which has to be released, and returns the
+// position to go on from. Entries whose lifetime is over at now are passed over.
+// b is empty where there are no more.
+//
+// They are pushed live, and are part of lessons too.
+func (t *Table) ReadChanged(position uint64, limit int, now time.Time, b *Batch) uint64 {
+	tick := t.clock.tick(now)
+	b.begin(t)
+	for some := [32]logged{}; ; {
+		n := t.changed.after(position, some[:])
+		for i := range n {
+			if !t.shards[some[i].shard()].pinChanged(&some[i], limit, tick, b) {
+				return position
+			}
+			position = some[i].position
+		}
+		if n == 0 {
+			return position
+		}
+	}
+}
+
+// pinChanged pins the entry that l is of, if it has not changed again: where it
+// has, it stands in the log again, further on, or has left it. It reports false
+// where b can take no more.
+func (sh *shard) pinChanged(l *logged, limit int, tick int64, b *Batch) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if !b.takes(sh, limit) {
+		return false
+	}
+	r := sh.store.record(0, l.slot())
+	if has(r, flagLocal) && !has(r, flagDead) && positionOf(r) == l.position && !ended(r, tick) {
+		sh.pin(b, l.slot(), r)
+	}
+	return true
+}
+
+// ChangedPosition is where the log of local changes stands now: what is changed
+// from now on comes after it.
+func (t *Table) ChangedPosition() uint64 {
+	t.changed.mu.Lock()
+	defer t.changed.mu.Unlock()
+	return t.changed.position
 }
 
 // A Cursor is where a [Table.Walk] stands. Its zero value is the beginning.
-type Cursor struct{ next slot }
+type Cursor struct {
+	shard int
+	next  slot
+}
 
 // Walk pins up to limit entries from cursor on, in no particular order, for
 // b, which has to be released. b is empty where there are no more. An entry
@@ -105,29 +165,34 @@ type Cursor struct{ next slot }
 func (t *Table) Walk(cursor *Cursor, limit int, now time.Time, b *Batch) {
 	tick := t.clock.tick(now)
 	b.begin(t)
-	from := *cursor
-	for t.walkSome(from, cursor, limit, tick, b) {
+	for cursor.shard < len(t.shards) {
+		switch t.shards[cursor.shard].walk(&cursor.next, limit, tick, b) {
+		case full:
+			return
+		case noMore:
+			*cursor = Cursor{shard: cursor.shard + 1}
+		}
 	}
 }
 
-func (t *Table) walkSome(from Cursor, cursor *Cursor, limit int, tick int64, b *Batch) (more bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.follow(b) {
-		*cursor = from
-	}
+func (sh *shard) walk(next *slot, limit int, tick int64, b *Batch) answer {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	for range maxPassed {
-		if len(b.items) >= limit || cursor.next >= t.store.next {
-			return false
+		if *next >= sh.store.next {
+			return noMore
 		}
-		s := cursor.next
-		cursor.next++
-		r := t.store.record(0, s)
+		if !b.takes(sh, limit) {
+			return full
+		}
+		s := *next
+		*next++
+		r := sh.store.record(0, s)
 		if positionOf(r) != 0 && !has(r, flagDead) && !ended(r, tick) {
-			t.pin(b, s)
+			sh.pin(b, s, r)
 		}
 	}
-	return true
+	return more
 }
 
 // Find pins the entry of key, in its canonical form, for b, which has to be
@@ -135,11 +200,12 @@ func (t *Table) walkSome(from Cursor, cursor *Cursor, limit int, tick int64, b *
 func (t *Table) Find(key []byte, now time.Time, b *Batch) {
 	tick := t.clock.tick(now)
 	b.begin(t)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.follow(b)
-	if s, ok := t.find(key, hash(key)); ok && !ended(t.store.record(0, s), tick) {
-		t.pin(b, s)
+	h := hash(key)
+	sh := t.shard(h)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s, r := sh.find(key, h); r != nil && !ended(r, tick) && b.takes(sh, 1) {
+		sh.pin(b, s, r)
 	}
 }
 
@@ -148,46 +214,63 @@ func (b *Batch) begin(t *Table) {
 	b.now, b.tick = time.Time{}, t.clock.tick(time.Time{})
 }
 
-// follow lets b see the records as they are laid out now. It reports whether b
-// has to be filled anew: all its entries are of one schema.
-func (t *Table) follow(b *Batch) (anew bool) {
-	b.view = t.store.view
-	if b.schema == t.schema {
-		return false
+// takes reports whether one more entry of sh, which is locked, can join those
+// in b: there are less than limit, and all are of one schema.
+func (b *Batch) takes(sh *shard, limit int) bool {
+	if len(b.items) == 0 {
+		b.schema = sh.schema
 	}
-	t.unpin(b)
-	b.schema = t.schema
-	return true
+	return len(b.items) < limit && b.schema == sh.schema
 }
 
-func (t *Table) pin(b *Batch, s slot) {
-	r := t.store.record(0, s)
+// pin adds the entry in s, of which r is the record, to b.
+func (sh *shard) pin(b *Batch, s slot, r []byte) {
 	pin(r)
-	b.items = append(b.items, item{s, positionOf(r), t.servers.get(t.serverID(s)), pins(r) - 1, has(r, flagUncertain)})
+	n := len(b.items)
+	if n == cap(b.items) {
+		b.items = append(b.items, item{})
+	}
+	b.items = b.items[:n+1]
+	it := &b.items[n]
+	it.shard, it.slot, it.uses = sh, s, pins(r)-1
+	it.local, it.uncertain = has(r, flagLocal), has(r, flagUncertain)
+	it.position = positionOf(r)
+	it.key = sh.store.key(r)
+	if sh.schema.columns[protocol.ServerKey].present {
+		it.serverKey = sh.servers.get(sh.serverID(s))
+	}
+	it.records[0] = r
+	for g := 1; g < len(sh.store.size); g++ {
+		it.records[g] = sh.store.record(g, s)
+	}
 }
 
 // Release unpins the entries of b.
 func (b *Batch) Release() {
-	if len(b.items) == 0 {
-		return
-	}
-	t := b.table
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.unpin(b)
-}
-
-func (t *Table) unpin(b *Batch) {
 	for i := range b.items {
-		s := b.items[i].slot
-		r := t.store.record(0, s)
-		unpin(r)
-		if pins(r) == 0 && has(r, flagDead) {
-			t.free(s)
+		if sh := b.items[i].shard; sh != nil {
+			sh.unpin(b.items[i:])
 		}
-		b.items[i].serverKey = ""
 	}
 	b.items = b.items[:0]
+}
+
+// unpin unpins those of items that are of sh.
+func (sh *shard) unpin(items []item) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for i := range items {
+		it := &items[i]
+		if it.shard != sh {
+			continue
+		}
+		r := it.records[0]
+		unpin(r)
+		if pins(r) == 0 && has(r, flagDead) {
+			sh.free(it.slot)
+		}
+		it.shard, it.serverKey = nil, ""
+	}
 }
 
 // Len is the number of entries.
@@ -203,6 +286,9 @@ func (b *Batch) Definition() *protocol.Definition { return &b.schema.def }
 // Position of entry i in its log.
 func (b *Batch) Position(i int) uint64 { return b.items[i].position }
 
+// Local reports whether entry i was changed last here, not by a peer.
+func (b *Batch) Local(i int) bool { return b.items[i].local }
+
 // Uses is how many others were reading entry i when it was pinned.
 func (b *Batch) Uses(i int) int { return int(b.items[i].uses) }
 
@@ -212,11 +298,11 @@ func (b *Batch) Uncertain(i int) bool { return b.items[i].uncertain }
 
 // ID is a number for entry i that stays the same as long as its key is in the
 // table, and means nothing else.
-func (b *Batch) ID(i int) uint64 { return hash(b.view.key(b.items[i].slot)) >> 16 }
+func (b *Batch) ID(i int) uint64 { return hash(b.items[i].key) >> 16 }
 
 // Expires reports whether entry i has a lifetime at all.
 func (b *Batch) Expires(i int) bool {
-	return getInt64(b.view.record(0, b.items[i].slot), atExpire) != 0
+	return get48(b.items[i].records[0], atExpire) != 0
 }
 
 // Update fills u with entry i as it is at now: the remaining lifetime, the key,
@@ -224,32 +310,21 @@ func (b *Batch) Expires(i int) bool {
 // server key. u's ID and Timed are left alone.
 func (b *Batch) Update(i int, now time.Time, u *protocol.Update) {
 	it := &b.items[i]
-	r := b.view.record(0, it.slot)
 	if now != b.now {
 		b.now, b.tick = now, b.table.clock.tick(now)
 	}
-	u.Remaining = remaining(r, b.tick)
-	u.Key = b.view.key(it.slot)
+	u.Remaining = remaining(it.records[0], b.tick)
+	u.Key = it.key
 	u.ServerKey = it.serverKey
-	if cap(u.Values) < b.schema.layout.Words {
-		u.Values = make([]uint64, b.schema.layout.Words)
+	words := b.schema.layout.Words
+	if cap(u.Values) < words {
+		u.Values = make([]uint64, words)
 	}
-	u.Values = u.Values[:b.schema.layout.Words]
-	since := b.tick - getInt64(r, atStamp)
-	group := 0
+	u.Values = u.Values[:words]
+	since := b.tick - get48(it.records[0], atStamp)
 	pairs := b.schema.whole.pairs
 	for i := range pairs {
 		p := &pairs[i]
-		values := u.Values[p.from:]
-		if p.column.group != group {
-			group = p.column.group
-			r = b.view.record(group, it.slot)
-		}
-		loadValues(r[p.column.offset:], p.column.kind, values, p.column.elements)
-		if p.column.kind == protocol.Rate {
-			for e := range p.column.elements {
-				values[3*e] = uint64(ageRate(uint32(values[3*e]), since))
-			}
-		}
+		loadValues(it.records[p.column.group][p.column.offset:], &p.column, u.Values[p.from:], since)
 	}
 }

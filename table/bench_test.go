@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,13 +81,22 @@ func TestAllocations(t *testing.T) {
 			buf  []byte
 			dict protocol.DictionaryWriter
 		)
-		for _, log := range []Log{Learned, Changed} {
-			position := uint64(0)
-			batch := func() {
-				position = tb.Read(log, position, 200, at(now), &b)
-				if b.Len() < 200 {
+		var learned LearnedCursor
+		var position uint64
+		for log, read := range map[string]func(){
+			"learned": func() {
+				if tb.ReadLearned(&learned, 200, at(now), &b); b.Len() < 200 {
+					clear(learned.at)
+				}
+			},
+			"changed": func() {
+				if position = tb.ReadChanged(position, 200, at(now), &b); b.Len() < 200 {
 					position = 0
 				}
+			},
+		} {
+			batch := func() {
+				read()
 				buf = buf[:0]
 				for i := range b.Len() {
 					b.Update(i, at(now), &got)
@@ -95,7 +107,7 @@ func TestAllocations(t *testing.T) {
 			for range 100 {
 				batch()
 			}
-			noAllocs(t, name+": a batch of 200", 100, batch)
+			noAllocs(t, name+": a batch of 200, "+log, 100, batch)
 		}
 		noAllocs(t, name+": find and walk", 100, func() {
 			var cursor Cursor
@@ -178,42 +190,80 @@ func BenchmarkMerge(b *testing.B) {
 	}
 }
 
-func BenchmarkReadBatch200(b *testing.B) {
-	for _, n := range []int{10_000, 1_000_000} {
-		for _, shuffled := range []bool{false, true} {
-			name := fmt.Sprintf("%d/lesson", n)
-			if shuffled {
-				name = fmt.Sprintf("%d/shuffled", n)
-			}
-			b.Run(name, func(b *testing.B) {
-				tb, src := newTable1(typical(protocol.KeyIPv4, 4))
-				u := update("1234", 1, 2, 3, 4, 5)
-				keys := randomKeys(n)
-				fillTable(src, n, u, keys)
-				if shuffled { // the log's order is not that of the slots
-					for _, i := range rand.New(rand.NewPCG(3, 4)).Perm(n) {
-						binary.BigEndian.PutUint32(u.Key, keys[i])
-						src.Merge(epoch, u, Live)
-					}
-				}
-				benchmarkBatches(b, tb)
-			})
+// BenchmarkMergeParallel is of as many sessions as -cpu says, each of which
+// learns its own keys into the same table.
+func BenchmarkMergeParallel(b *testing.B) {
+	const million = 1_000_000
+	keys := randomKeys(million)
+	def := typical(protocol.KeyIPv4, 4)
+	tb := NewSet("section", epoch).Define(epoch, nil, def)
+	fillTable(tb.Source(def), million, update("1234", 1, 2, 3, 4, 5), keys)
+	var begin atomic.Int64
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		src, u := tb.Source(def), update("1234", 1, 2, 3, 4, 5)
+		for i := int(begin.Add(million / 3)); pb.Next(); i++ {
+			binary.BigEndian.PutUint32(u.Key, keys[i%million])
+			src.Merge(epoch, u, Live)
 		}
+	})
+}
+
+// BenchmarkBatch200 is what a session does to teach: 200 entries are pinned,
+// encoded and unpinned.
+func BenchmarkBatch200(b *testing.B) {
+	const million = 1_000_000
+	keys := randomKeys(million)
+	for _, test := range []struct {
+		name     string
+		n        int
+		how      How
+		shuffled bool
+	}{
+		{"10k", 10_000, Live, false},
+		{"1M", million, Live, false},
+		{"1M/shuffled", million, Live, true}, // the log's order is not that of the slots
+		{"10k/changed", 10_000, Local, false},
+		{"1M/changed", million, Local, false},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			def := typical(protocol.KeyIPv4, 4)
+			tb := NewSet("section", epoch).Define(epoch, nil, def)
+			src, u := tb.Source(def), update("1234", 1, 2, 3, 4, 5)
+			fill := func(key uint32) {
+				binary.BigEndian.PutUint32(u.Key, key)
+				src.Merge(epoch, u, test.how)
+			}
+			for _, key := range keys[:test.n] {
+				fill(key)
+			}
+			if test.shuffled {
+				for _, i := range rand.New(rand.NewPCG(3, 4)).Perm(test.n) {
+					fill(keys[i])
+				}
+			}
+			benchmarkBatches(b, tb, test.how)
+		})
 	}
 }
 
-func benchmarkBatches(b *testing.B, tb *Table) {
+func benchmarkBatches(b *testing.B, tb *Table, how How) {
 	var (
 		batch    Batch
 		u        protocol.Update
 		dict     protocol.DictionaryWriter
 		buf      = make([]byte, 0, 16384)
+		learned  LearnedCursor
 		position uint64
 		now      = at(1)
 	)
 	b.ReportAllocs()
 	for b.Loop() {
-		position = tb.Read(Learned, position, 200, now, &batch)
+		if how == Local {
+			position = tb.ReadChanged(position, 200, now, &batch)
+		} else {
+			tb.ReadLearned(&learned, 200, now, &batch)
+		}
 		buf = buf[:0]
 		for i := range batch.Len() {
 			batch.Update(i, now, &u)
@@ -221,32 +271,52 @@ func benchmarkBatches(b *testing.B, tb *Table) {
 			buf = protocol.AppendUpdate(buf, batch.Layout(), &dict, &u)
 		}
 		if batch.Len() < 200 {
-			position = 0
+			position, learned = 0, LearnedCursor{}
 		}
 		batch.Release()
 	}
 }
 
-func BenchmarkExpire1M(b *testing.B) {
+// BenchmarkExpireMillion ends a million entries at once, and reports how long
+// the cleaner holds the lock of a shard in one turn, by its budget.
+func BenchmarkExpireMillion(b *testing.B) {
 	const million = 1_000_000
 	keys := randomKeys(million)
-	u := timed(0, "1234", 1, 2, 3, 4, 5)
-	var longest time.Duration
-	for b.Loop() {
-		b.StopTimer()
-		tb, src := newTable1(typical(protocol.KeyIPv4, 4))
-		for i, key := range keys {
-			binary.BigEndian.PutUint32(u.Key, key)
-			u.Remaining = 1 + uint32(i*7919)%100_000
-			src.Merge(epoch, u, Taught)
-		}
-		b.StartTimer()
-		for again := epoch; !again.IsZero(); {
-			before := time.Now()
-			_, again = tb.Expire(at(200_000), 200)
-			longest = max(longest, time.Since(before))
-		}
+	for _, budget := range []int{64, 128, 256} {
+		b.Run(fmt.Sprint("budget", budget), func(b *testing.B) {
+			var (
+				turns []time.Duration
+				u     = timed(0, "1234", 1, 2, 3, 4, 5)
+				def   = typical(protocol.KeyIPv4, 4)
+			)
+			for b.Loop() {
+				b.StopTimer()
+				tb := NewSet("section", epoch).Define(epoch, nil, def)
+				src := tb.Source(def)
+				for i, key := range keys {
+					binary.BigEndian.PutUint32(u.Key, key)
+					u.Remaining = 1 + uint32(i*7919)%100_000
+					src.Merge(epoch, u, Taught)
+				}
+				runtime.GC()
+				b.StartTimer()
+				tick := tb.clock.tick(at(200_000))
+				for left := len(tb.shards); left > 0; {
+					left = 0
+					for i := range tb.shards {
+						before := time.Now()
+						if _, next := tb.shards[i].expire(tick, budget); next != 0 {
+							left++
+						}
+						turns = append(turns, time.Since(before))
+					}
+				}
+			}
+			slices.Sort(turns)
+			for name, n := range map[string]int{"p50": 500, "p99": 990, "p99.9": 999, "max": 1000} {
+				b.ReportMetric(float64(turns[(len(turns)-1)*n/1000].Nanoseconds())/1000, "µs-"+name)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/million, "ns/entry")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/million, "ns/entry")
-	b.ReportMetric(float64(longest.Microseconds()), "µs/longest-turn")
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/peersd/peersd/protocol"
 )
@@ -60,16 +61,18 @@ func torn(u *protocol.Update) error {
 // Two sessions learn the same keys, two teach, one dumps, one looks up, one
 // expires, one redefines: no race, and nothing half-written is ever seen.
 func TestConcurrently(t *testing.T) {
-	for _, keyLen := range []int{4, 32, 33, 500} {
-		t.Run(fmt.Sprint("keys of ", keyLen), func(t *testing.T) { testConcurrently(t, keyLen) })
+	for _, shards := range []int{1, 4} {
+		for _, keyLen := range []int{4, 33, 500} {
+			t.Run(fmt.Sprintf("shards %d, keys of %d", shards, keyLen), func(t *testing.T) { testConcurrently(t, shards, keyLen) })
+		}
 	}
 }
 
-func testConcurrently(t *testing.T, keyLen int) {
+func testConcurrently(t *testing.T, shards, keyLen int) {
 	const keys = 100
-	merges := steps(8000)
+	merges := steps(5000)
 	full, more := whole(keyLen)
-	set := NewSet("section", epoch)
+	set := NewSet("section", epoch).WithShards(shards)
 	tb := set.Define(epoch, nil, full)
 	var (
 		now              atomic.Int64
@@ -111,12 +114,17 @@ func testConcurrently(t *testing.T, keyLen int) {
 				buf      []byte
 				dict     protocol.DictionaryWriter
 				cursor   Cursor
+				learned  LearnedCursor
 				position uint64
 			)
 			for n := uint32(0); !done.Load(); n++ {
 				switch reader {
-				case 0, 1:
-					if position = tb.Read(Log(reader), position, 50, at(now.Load()), &b); b.Len() == 0 {
+				case 0:
+					if tb.ReadLearned(&learned, 50, at(now.Load()), &b); b.Len() == 0 {
+						learned = LearnedCursor{}
+					}
+				case 1:
+					if position = tb.ReadChanged(position, 50, at(now.Load()), &b); b.Len() == 0 {
 						position = 0
 					}
 				case 2:
@@ -135,7 +143,7 @@ func testConcurrently(t *testing.T, keyLen int) {
 			now.Add(1)
 			tb.Expire(at(now.Load()), 3)
 			tb.Stats()
-			tb.Pending(Learned, 0)
+			tb.ChangedPosition()
 		}
 	})
 	others.Go(func() {
@@ -154,10 +162,9 @@ func testConcurrently(t *testing.T, keyLen int) {
 		_, again = tb.Expire(at(now.Load()+1000), 100)
 	}
 	check(t, tb)
-	if len(tb.store.free) != int(tb.store.next) || tb.store.longUsed() != 0 {
-		t.Errorf("%d slots and %d long keys are left", int(tb.store.next)-len(tb.store.free), tb.store.longUsed())
-	}
-	t.Logf("%d entries read, %d slots, %d groups", seen.Load(), tb.store.next, tb.schema.groups)
+	slots, long := used(tb)
+	expect(t, "slots and long keys left", []int{slots, long}, "[0 0]")
+	t.Logf("%d entries read, %d slots, %d groups", seen.Load(), tb.Stats().Capacity, tb.schema.groups)
 }
 
 // HAProxy's issue 2552, crash 1: the cleaner of old entries held the lock until
@@ -204,17 +211,17 @@ func TestIssue2552CleanerYields(t *testing.T) {
 	<-started
 	before := reads.Load()
 	for left := n; ; turns++ {
-		moved := tb.queue.heap[0].at
+		moved := tb.shards[0].queue.at(0)
 		dropped, again := tb.Expire(at(1000), budget)
 		now := tb.Stats().Entries
 		if dropped > budget || left-now != dropped {
 			t.Fatalf("turn %d dropped %d, then %d entries, with a budget of %d", turns, dropped, left-now, budget)
 		}
 		left = now
-		if again.After(at(1000)) {
+		if again.After(at(1001)) { // else there is more to do, or the shard was busy
 			break
 		}
-		if moved > 1001 {
+		if dropped > 0 && moved > 1001 {
 			t.Fatal("again, though nothing has ended")
 		}
 	}
@@ -229,7 +236,7 @@ func TestIssue2552CleanerYields(t *testing.T) {
 	}
 	expect(t, "entries left", tb.Stats().Entries, n/10)
 	t.Logf("%d turns, %d reads meanwhile", turns, during)
-	tb.Read(Learned, 0, 5, at(1000), &b)
+	tb.ReadLearned(new(LearnedCursor), 5, at(1000), &b)
 	expect(t, "read after it", b.Len(), 5)
 	b.Release()
 	check(t, tb)
@@ -238,10 +245,8 @@ func TestIssue2552CleanerYields(t *testing.T) {
 // A reader that meets nothing but what is over lets others in too.
 func TestReadersYield(t *testing.T) {
 	const n = 10 * maxPassed
-	def := define(protocol.KeyIPv4, 4, 1000, protocol.GPC0)
-	set := NewSet("section", epoch)
-	tb := set.Define(epoch, nil, def)
-	src, u := tb.Source(def), update("1234", 1)
+	tb, src := newTable1(define(protocol.KeyIPv4, 4, 1000, protocol.GPC0))
+	u := update("1234", 1)
 	for i := range n {
 		binary.BigEndian.PutUint32(u.Key, uint32(i))
 		ends := epoch
@@ -250,59 +255,91 @@ func TestReadersYield(t *testing.T) {
 		}
 		src.Merge(ends, u, Live)
 	}
-	var b Batch
-	b.begin(tb)
-	tick := tb.clock.tick(at(1000))
-	var position uint64
-	more, turns := true, 0
-	for ; more; turns++ {
-		before := position
-		position, more = tb.readSome(Learned, 0, position, 10, tick, &b)
-		if position > before+maxPassed {
-			t.Fatalf("looked at %d entries in one turn", position-before)
+	var (
+		b     Batch
+		sh    = &tb.shards[0]
+		tick  = tb.clock.tick(at(1000))
+		c     = LearnedCursor{at: make([]uint64, 1)}
+		next  slot
+		reads = map[string]func() (answer, uint64){
+			"read": func() (answer, uint64) { return sh.readLearned(&c, 10, tick, &b), c.at[0] },
+			"walk": func() (answer, uint64) { return sh.walk(&next, 10, tick, &b), uint64(next) },
 		}
+	)
+	for name, read := range reads {
+		b.begin(tb)
+		for turns, before := 1, uint64(0); ; turns++ {
+			said, at := read()
+			if at > before+maxPassed {
+				t.Fatalf("%s: looked at %d entries in one turn", name, at-before)
+			}
+			if before = at; said == noMore {
+				expect(t, name+": turns", turns, n/maxPassed+1)
+				break
+			}
+		}
+		expect(t, name+": entries", b.Len(), 2)
+		b.Release()
 	}
-	expect(t, "reader's turns", turns, n/maxPassed+1)
-	expect(t, "entries", b.Len(), 2)
-	b.Release()
+	expect(t, "lesson", len(learned(tb, at(1000))), 2)
+}
 
-	b.begin(tb)
-	var cursor Cursor
-	for turns = 1; ; turns++ {
-		before := cursor
-		if !tb.walkSome(Cursor{}, &cursor, 10, tick, &b) {
-			break
+// The schema changes between two turns of a reader, or in some of the shards
+// while it is being changed: a batch is of one schema, nothing is lost, nothing
+// comes twice, and nothing stays pinned.
+func TestSchemaChangesWhileRead(t *testing.T) {
+	const n = 1000
+	def := define(protocol.KeyIPv4, 4, 1000, protocol.GPC0)
+	set := NewSet("section", epoch).WithShards(8)
+	tb := set.Define(epoch, nil, def)
+	src, u := tb.Source(def), update("1234", 7)
+	for i := range n {
+		binary.BigEndian.PutUint32(u.Key, uint32(i))
+		src.Merge(epoch, u, []How{Live, Local}[i%2])
+	}
+	var (
+		cursor   Cursor
+		learned  LearnedCursor
+		position uint64
+	)
+	for name, read := range map[string]func(b *Batch){
+		"learned": func(b *Batch) { tb.ReadLearned(&learned, 30, epoch, b) },
+		"changed": func(b *Batch) { position = tb.ReadChanged(position, 30, epoch, b) },
+		"walk":    func(b *Batch) { tb.Walk(&cursor, 30, epoch, b) },
+	} {
+		keys := map[string]bool{}
+		var b Batch
+		for turn := 0; ; turn++ {
+			// One shard after the other goes over to the next schema.
+			was := tb.schema
+			next, c := was.with(change(&was.def, func(d *protocol.Definition) { d.Types ^= 1 << protocol.ConnCount }), headerSize+4)
+			for i := range tb.shards {
+				if i == turn%8 {
+					read(&b)
+					for i := range b.Len() {
+						b.Update(i, epoch, u)
+						keys[string(u.Key)] = true
+						if u.Values[0] != 7 || len(u.Values) != b.Layout().Words {
+							t.Fatalf("%s: entry of %v", name, u.Values)
+						}
+					}
+				}
+				tb.shards[i].adopt(next, c)
+			}
+			tb.schema = next
+			if b.Len() == 0 {
+				break
+			}
+			b.Release()
 		}
-		if cursor.next > before.next+maxPassed {
-			t.Fatalf("walked over %d slots in one turn", cursor.next-before.next)
-		}
+		expect(t, name+": entries", len(keys), map[bool]int{true: n, false: n / 2}[name == "walk"])
 	}
-	expect(t, "walker's turns", turns, n/maxPassed+1)
-	expect(t, "entries", b.Len(), 2)
-	b.Release()
-
-	// The schema changes between two turns: the batch is filled anew, by one
-	// schema, and nothing is lost or stays pinned.
-	b.begin(tb)
-	position, _ = tb.readSome(Learned, 0, 0, 10, tick, &b)
-	expect(t, "first turn", b.Len(), 1)
-	more2 := change(def, func(d *protocol.Definition) { d.Types |= 1 << protocol.ConnCount })
-	set.Define(at(1000), def, more2)
-	for more = true; more; {
-		position, more = tb.readSome(Learned, 0, position, 10, tick, &b)
-	}
-	expect(t, "entries", []string{entry(&b, 0, at(1000)), entry(&b, 1, at(1000))}, "[500 [1 0] 500 [1 0]]")
-	b.Release()
-	cursor = Cursor{}
-	tb.walkSome(Cursor{}, &cursor, 10, tick, &b)
-	set.Define(at(1000), more2, def)
-	for tb.walkSome(Cursor{}, &cursor, 10, tick, &b) {
-	}
-	expect(t, "entries", b.Len(), 2)
-	b.Release()
-	for s := range tb.store.next {
-		if pins(tb.store.record(0, s)) != 0 {
-			t.Fatalf("slot %d is still pinned", s)
+	check(t, tb)
+	for i := range tb.shards {
+		for s := range tb.shards[i].store.next {
+			if pins(tb.shards[i].store.record(0, s)) != 0 {
+				t.Fatalf("slot %d of shard %d is still pinned", s, i)
+			}
 		}
 	}
 }
@@ -317,12 +354,13 @@ func TestIssue2552FreedWhileTaught(t *testing.T) {
 		src.Merge(epoch, u, Live)
 	}
 	var teacher Batch
-	tb.Read(Learned, 0, 10, epoch, &teacher)
+	tb.ReadLearned(new(LearnedCursor), 10, epoch, &teacher)
 	if n, _ := tb.Expire(at(200), 100); n != 10 {
 		t.Fatalf("%d entries dropped", n)
 	}
 	expect(t, "entries", tb.Stats().Entries, 0)
-	expect(t, "slots free", len(tb.store.free), 0)
+	st := &tb.shards[0].store
+	expect(t, "slots free", st.frees, 0)
 	for key := range uint32(50) { // would reuse the slots, long keys and server keys
 		fill(u, 50+key, key)
 		src.Merge(at(200), u, Live)
@@ -340,12 +378,12 @@ func TestIssue2552FreedWhileTaught(t *testing.T) {
 			t.Errorf("entry %d lives on for %d ms", i, got.Remaining)
 		}
 	}
-	generation := tb.store.generation(teacher.items[0].slot)
-	first := teacher.items[0].slot
+	first := st.record(0, teacher.items[0].slot)
+	before := generation(first)
 	teacher.Release()
 	teacher.Release() // does nothing
-	expect(t, "slots free", len(tb.store.free), 10)
-	if tb.store.generation(first) != generation+1 {
+	expect(t, "slots free", st.frees, 10)
+	if generation(first) != before+1 {
 		t.Error("the freed slot has its old identity")
 	}
 	check(t, tb)
@@ -369,10 +407,164 @@ func TestIssue2552SameKeyFromTwoPeers(t *testing.T) {
 	}
 	wg.Wait()
 	expect(t, "entries", tb.Stats().Entries, keys)
-	expect(t, "in the log", tb.logs[Learned].live, keys)
+	expect(t, "in the logs", len(learned(tb, epoch)), keys)
 	check(t, tb)
 	n, _ := tb.Expire(at(200), 3*keys)
 	expect(t, "expired", n, keys)
-	expect(t, "slots free", len(tb.store.free), int(tb.store.next))
+	slots, _ := used(tb)
+	expect(t, "slots left", slots, 0)
 	check(t, tb)
+}
+
+// Whatever is merged at the same time, a reader of local changes skips none: of
+// each key it gets the last one, of those in between any, in their order.
+func TestNoLocalChangeIsSkipped(t *testing.T) {
+	const keys, writers = 64, 3
+	changes := steps(20_000)
+	def := define(protocol.KeyIPv4, 4, 0, protocol.GPC0)
+	set := NewSet("section", epoch).WithShards(8)
+	tb := set.Define(epoch, nil, def)
+	var (
+		wg      sync.WaitGroup
+		writing atomic.Int32
+		last    [writers * keys]uint64 // by key: the value of its last local change
+	)
+	// Each writer has keys of its own, and the peer's updates are of others.
+	writing.Store(writers)
+	for w := range writers {
+		wg.Go(func() {
+			defer writing.Add(-1)
+			src, u := tb.Source(def), update("1234", 0)
+			r := rand.New(rand.NewPCG(uint64(w), 1))
+			for i := range changes {
+				key := w*keys + r.IntN(keys)
+				binary.BigEndian.PutUint32(u.Key, uint32(key))
+				last[key], u.Values[0] = uint64(i+1), uint64(i+1)
+				src.Merge(epoch, u, Local)
+				binary.BigEndian.PutUint32(u.Key, 1000+uint32(r.IntN(keys)))
+				src.Merge(epoch, u, Live)
+			}
+		})
+	}
+	for range 2 {
+		wg.Go(func() {
+			var (
+				b        Batch
+				u        protocol.Update
+				position uint64
+				got      [writers * keys]uint64
+			)
+			for ended := false; ; {
+				before := position
+				if position = tb.ReadChanged(position, 20, epoch, &b); b.Len() == 0 {
+					if ended {
+						break
+					}
+					ended = writing.Load() == 0
+				}
+				for i := range b.Len() {
+					b.Update(i, epoch, &u)
+					key := binary.BigEndian.Uint32(u.Key)
+					if b.Position(i) <= before || got[key] >= u.Values[0] || !b.Local(i) {
+						t.Errorf("key %d at %d is %d, after %d at %d", key, b.Position(i), u.Values[0], got[key], before)
+						return
+					}
+					before, got[key] = b.Position(i), u.Values[0]
+				}
+				b.Release()
+			}
+			if got != last {
+				t.Errorf("got %v, want %v", got, last)
+			}
+		})
+	}
+	wg.Wait()
+	expect(t, "position", tb.ChangedPosition(), writers*changes)
+	check(t, tb)
+}
+
+// A lesson that is read while peers go on has, in the end, each entry as it is
+// then, or as it was when it was read last, if it has not changed since.
+func TestLessonWhileLearning(t *testing.T) {
+	const keys = 500
+	def := define(protocol.KeyIPv4, 4, 0, protocol.GPC0)
+	tb := NewSet("section", epoch).WithShards(8).Define(epoch, nil, def)
+	src, u := tb.Source(def), update("1234", 0)
+	for key := range uint32(keys) {
+		binary.BigEndian.PutUint32(u.Key, key)
+		src.Merge(epoch, u, Live)
+	}
+	var (
+		done   atomic.Bool
+		writer sync.WaitGroup
+		last   [keys]uint64
+	)
+	writer.Go(func() {
+		src, u := tb.Source(def), update("1234", 0)
+		for i := uint64(0); !done.Load(); i++ { // one shard of which the entries change all the time
+			binary.BigEndian.PutUint32(u.Key, uint32(i%7))
+			last[i%7], u.Values[0] = i, i
+			src.Merge(epoch, u, Live)
+		}
+	})
+	var (
+		c   LearnedCursor
+		b   Batch
+		got [keys]uint64
+		met = map[uint32]bool{}
+	)
+	read := func() {
+		tb.ReadLearned(&c, 3, epoch, &b)
+		for i := range b.Len() {
+			b.Update(i, epoch, u)
+			key := binary.BigEndian.Uint32(u.Key)
+			got[key], met[key] = u.Values[0], true
+		}
+	}
+	turns := 0
+	for ; len(met) < keys; turns++ {
+		read()
+		b.Release()
+		if turns > 100*keys {
+			t.Fatalf("%d of %d entries were taught: who changes all the time comes first", len(met), keys)
+		}
+	}
+	done.Store(true)
+	writer.Wait()
+	for read(); b.Len() > 0; read() {
+		b.Release()
+	}
+	if got != last {
+		t.Errorf("got %v, want %v", got, last)
+	}
+	t.Logf("%d turns", turns)
+}
+
+// The cleaner passes over a shard that is busy, but not for ever.
+func TestCleanerPutsOff(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.GPC0))
+	src.Merge(epoch, update("k", 1), Live)
+	sh := &tb.shards[0]
+	sh.mu.Lock()
+	for range maxPutOff {
+		n, again := tb.Expire(at(1000), 10)
+		expect(t, "put off", []any{n, again}, []any{0, at(1001)})
+	}
+	waited := make(chan int)
+	go func() {
+		n, _ := tb.Expire(at(1000), 10)
+		waited <- n
+	}()
+	select {
+	case <-waited:
+		t.Fatal("the cleaner went in while the shard was locked")
+	case <-time.After(5 * time.Millisecond):
+	}
+	sh.mu.Unlock()
+	expect(t, "dropped", <-waited, 1)
+	src.Merge(at(1000), update("k", 1), Live)
+	sh.mu.Lock()
+	_, again := tb.Expire(at(2000), 10)
+	expect(t, "counts anew", again, at(2001))
+	sh.mu.Unlock()
 }

@@ -6,14 +6,21 @@
 // session brings to what the table stores: several peers may define a table
 // with different data types, and the table has them all.
 //
-// Entries live in records without pointers, found by an open hash of their
-// keys. Each stands once in an update log, at its last change, so that a reader
-// is nothing but a position; see [Table.Read]. What is read is pinned: a record
-// with pins is frozen, a change goes to a copy, and a deletion waits for the
-// last reader. So entries are encoded with no lock held, and nobody sees a
-// half-written one.
+// A table is cut into shards by the hash of the key, each with a lock of its own.
+// Entries live in records without pointers, found by an open hash. Each stands
+// once in a log, at its last change: those that a peer changed last in their
+// shard's, those that were changed here in the table's, whose positions go over
+// the wire. So a reader is nothing but a position in each; see
+// [Table.ReadLearned] and [Table.ReadChanged]. What is read is pinned: a record
+// with pins is frozen, a change goes to a copy, and a deletion waits for the last
+// reader. So entries are encoded with no lock held, and nobody sees a half-written
+// one.
 //
-// There is no clock here: instants come in as arguments. A lock guards one
-// table; no function takes two tables' locks at once, and a Set's lock is taken
-// before a table's.
+// Nothing that is done under a shard's lock goes through all its entries: the
+// index is resized, schemas are changed, and entries are read and dropped a few
+// at a time.
+//
+// There is no clock here: instants come in as arguments. Locks are taken in this
+// order: a Set's, a table's (of what is declared), a shard's, that of the table's
+// log of local changes. Nobody holds two shards' at once.
 package table

@@ -1,20 +1,34 @@
 package table
 
-// An expiryQueue orders entries by the tick at which they end: a heap of four
-// children a node, O(log n).
+// An expiryQueue orders entries by the tick at which they end: a heap of sixteen
+// children a node, O(log n), exact.
 //
 // It is lazy in one direction. An entry whose lifetime is extended, as every
 // live update does, stays where it is; only when it reaches the front is it
 // put where it belongs. An entry whose lifetime is shortened moves at once.
 // So the front is never later than the first true end.
+//
+// What costs is not the heap but the records, which are told of every move: the
+// fewer levels, the better. A node is eight bytes, and all children of one lie in
+// two cache lines. Nodes lie in pieces, so that growing copies nothing.
 type expiryQueue struct {
-	heap []deadline
+	pieces [][]deadline
+	len    int
 }
 
-type deadline struct {
-	at int64 // tick, no later than the record's expire
-	s  slot
-}
+// A deadline is a tick, no later than the record's expire, above a slot: 40
+// bits of ms, 34 years. Those of one tick are in any order.
+type deadline uint64
+
+const (
+	arity      = 16
+	pieceShift = 9 // 512 nodes, 4 KiB
+	pieceNodes = 1 << pieceShift
+)
+
+func newDeadline(at int64, s slot) deadline { return deadline(at)<<slotBits | deadline(s) }
+func (d deadline) at() int64                { return int64(d >> slotBits) }
+func (d deadline) slot() slot               { return slot(d & slotMask) }
 
 // The queue position is kept in the record, so that an entry can be moved and
 // removed: place is told of every move.
@@ -22,83 +36,112 @@ type placer interface {
 	place(s slot, position int32)
 }
 
+// where is the place of node i. The first one has its siblings' place to itself,
+// so that the children of each begin where a cache line does.
+func where(i int) (piece, at int) {
+	i += arity - 1
+	return i >> pieceShift, i & (pieceNodes - 1)
+}
+
+func (q *expiryQueue) node(i int) *deadline {
+	piece, at := where(i)
+	return &q.pieces[piece][at]
+}
+
 func (q *expiryQueue) push(p placer, at int64, s slot) {
-	q.heap = append(q.heap, deadline{at, s})
-	q.up(p, len(q.heap)-1)
+	piece, last := where(q.len)
+	if piece == len(q.pieces) {
+		// The first piece is small at first: there may be thousands of queues.
+		size := pieceNodes
+		if piece == 0 {
+			size = 2 * arity
+		}
+		q.pieces = append(q.pieces, make([]deadline, size))
+	} else if piece := &q.pieces[piece]; last == len(*piece) {
+		*piece = append(*piece, make([]deadline, last)...)
+	}
+	q.len++
+	q.up(p, q.len-1, newDeadline(at, s))
 }
 
 // front returns the earliest deadline. It has to be checked against the
 // record's own.
 func (q *expiryQueue) front() (deadline, bool) {
-	if len(q.heap) == 0 {
-		return deadline{}, false
+	if q.len == 0 {
+		return 0, false
 	}
-	return q.heap[0], true
+	return *q.node(0), true
+}
+
+// at is the tick of the node at a position.
+func (q *expiryQueue) at(position int32) int64 { return q.node(int(position)).at() }
+
+// replace makes the node at a position that of s.
+func (q *expiryQueue) replace(position int32, s slot) {
+	n := q.node(int(position))
+	*n = newDeadline(n.at(), s)
 }
 
 // move sets the deadline at a position.
 func (q *expiryQueue) move(p placer, position int32, at int64) {
-	i := int(position)
-	earlier := at < q.heap[i].at
-	q.heap[i].at = at
-	if earlier {
-		q.up(p, i)
-	} else {
-		q.down(p, i)
-	}
+	was := *q.node(int(position))
+	q.put(p, int(position), was, newDeadline(at, was.slot()))
 }
 
 func (q *expiryQueue) remove(p placer, position int32) {
-	i, last := int(position), len(q.heap)-1
-	moved := q.heap[last]
-	q.heap = q.heap[:last]
-	if i == last {
-		return
+	q.len--
+	last := *q.node(q.len)
+	// One spare piece stays, so that an entry that comes and goes costs none.
+	if piece, _ := where(q.len); piece+2 < len(q.pieces) {
+		q.pieces[piece+2] = nil
+		q.pieces = q.pieces[:piece+2]
 	}
-	at := q.heap[i].at
-	q.heap[i] = moved
-	if moved.at < at {
-		q.up(p, i)
-	} else {
-		q.down(p, i)
+	if i := int(position); i < q.len {
+		q.put(p, i, *q.node(i), last)
 	}
 }
 
-func (q *expiryQueue) up(p placer, i int) {
-	d := q.heap[i]
+// put puts d where it belongs, from i on, where was is.
+func (q *expiryQueue) put(p placer, i int, was, d deadline) {
+	if d < was {
+		q.up(p, i, d)
+	} else {
+		q.down(p, i, d)
+	}
+}
+
+func (q *expiryQueue) up(p placer, i int, d deadline) {
 	for i > 0 {
-		parent := (i - 1) / 4
-		if q.heap[parent].at <= d.at {
+		parent := (i - 1) / arity
+		pd := *q.node(parent)
+		if pd <= d {
 			break
 		}
-		q.heap[i] = q.heap[parent]
-		p.place(q.heap[i].s, int32(i))
+		*q.node(i) = pd
+		p.place(pd.slot(), int32(i))
 		i = parent
 	}
-	q.heap[i] = d
-	p.place(d.s, int32(i))
+	*q.node(i) = d
+	p.place(d.slot(), int32(i))
 }
 
-func (q *expiryQueue) down(p placer, i int) {
-	d := q.heap[i]
-	for {
-		first := 4*i + 1
-		if first >= len(q.heap) {
-			break
-		}
-		least := first
-		for c := first + 1; c < min(first+4, len(q.heap)); c++ {
-			if q.heap[c].at < q.heap[least].at {
-				least = c
+func (q *expiryQueue) down(p placer, i int, d deadline) {
+	for first := arity*i + 1; first < q.len; first = arity*i + 1 {
+		piece, at := where(first)
+		children := q.pieces[piece][at : at+min(arity, q.len-first)]
+		least, ld := 0, children[0]
+		for c, cd := range children {
+			if cd < ld {
+				least, ld = c, cd
 			}
 		}
-		if q.heap[least].at >= d.at {
+		if d <= ld {
 			break
 		}
-		q.heap[i] = q.heap[least]
-		p.place(q.heap[i].s, int32(i))
-		i = least
+		*q.node(i) = ld
+		p.place(ld.slot(), int32(i))
+		i = first + least
 	}
-	q.heap[i] = d
-	p.place(d.s, int32(i))
+	*q.node(i) = d
+	p.place(d.slot(), int32(i))
 }

@@ -7,30 +7,47 @@ import "math/bits"
 const (
 	minLongShift = 6  // 64 bytes
 	longClasses  = 10 // up to 32 KiB
-	longAtOnce   = 32 // keys a chunk
 )
+
+// longKeys are those of one class, in chunks as records are, of 512 bytes to 64
+// KiB, but of one key at least.
+type longKeys struct {
+	chunks [][]byte
+	next   uint32 // reference never used
+	free   uint32 // the last one freed, plus 1; where its key was is the one before it
+	frees  int    // how many those are
+}
 
 func longClass(n int) int { return max(bits.Len(uint(n-1))-minLongShift, 0) }
 
+// longChunks are the first and the last shift of a class's chunks.
+func longChunks(class int) (first, last int) { return max(3-class, 0), 10 - class }
+
 // longKey returns the key of n bytes under ref.
-func (v *view) longKey(ref uint32, n int) []byte {
-	class := longClass(n)
-	at := int(ref%longAtOnce) << (class + minLongShift)
-	return v.long[class][ref/longAtOnce][at : at+n : at+n]
+func (st *store) longKey(ref uint32, n int) []byte { return st.longArea(ref, longClass(n))[:n:n] }
+
+// longArea is where the key of a class under ref is.
+func (st *store) longArea(ref uint32, class int) []byte {
+	first, last := longChunks(class)
+	chunk, at := chunkOf(slot(ref), first, last)
+	return st.long[class].chunks[chunk][at<<(class+minLongShift):]
 }
 
 // putLong stores key and returns its reference, valid along with its length.
 func (st *store) putLong(key []byte) (ref uint32) {
 	class := longClass(len(key))
-	if free := st.longFree[class]; len(free) > 0 {
-		ref = free[len(free)-1]
-		st.longFree[class] = free[:len(free)-1]
+	l := &st.long[class]
+	if l.free != 0 {
+		ref = l.free - 1
+		l.free = getUint32(st.longArea(ref, class), 0)
+		l.frees--
 	} else {
-		ref = st.longNext[class]
-		if int(ref/longAtOnce) == len(st.long[class]) {
-			st.long[class] = append(st.long[class], make([]byte, longAtOnce<<(class+minLongShift)))
+		ref = l.next
+		first, last := longChunks(class)
+		if chunk, at := chunkOf(slot(ref), first, last); at == 0 {
+			l.chunks = append(l.chunks, make([]byte, chunkLen(chunk, first, last)<<(class+minLongShift)))
 		}
-		st.longNext[class]++
+		l.next++
 	}
 	copy(st.longKey(ref, len(key)), key)
 	return ref
@@ -38,5 +55,8 @@ func (st *store) putLong(key []byte) (ref uint32) {
 
 func (st *store) releaseLong(ref uint32, n int) {
 	class := longClass(n)
-	st.longFree[class] = append(st.longFree[class], ref)
+	l := &st.long[class]
+	putUint32(st.longArea(ref, class), 0, l.free)
+	l.free = ref + 1
+	l.frees++
 }

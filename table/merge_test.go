@@ -1,6 +1,7 @@
 package table
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -182,21 +183,24 @@ func TestMergeLogs(t *testing.T) {
 	for _, k := range []string{"a", "b", "c"} {
 		src.Merge(epoch, update(k, 1), Live)
 	}
-	p := tb.Position()
 	src.Merge(epoch, update("b", 2), Local)
-	expect(t, "learned", keysOf(tb, Learned, 0, epoch), "[a c]")
-	expect(t, "changed", keysOf(tb, Changed, 0, epoch), "[b]")
-	expect(t, "pending", []bool{tb.Pending(Learned, p), tb.Pending(Changed, p)}, "[false true]")
+	expect(t, "learned", learned(tb, epoch), "[a c]")
+	expect(t, "changed", changed(tb, 0, epoch), "[b]")
+	p := tb.ChangedPosition()
+	expect(t, "changed since", changed(tb, p, epoch), "[]")
+	src.Merge(epoch, update("d", 1), Local)
+	src.Merge(epoch, update("b", 3), Local)
+	expect(t, "changed", changed(tb, 0, epoch), "[d b]")
+	expect(t, "changed since", changed(tb, p, epoch), "[d b]")
 	src.Merge(epoch, update("a", 2), Live)
 	src.Merge(epoch, update("b", 3), Live)
-	expect(t, "learned again", keysOf(tb, Learned, 0, epoch), "[c a b]")
-	expect(t, "learned since", keysOf(tb, Learned, p, epoch), "[a b]")
-	expect(t, "changed again", keysOf(tb, Changed, 0, epoch), "[]")
+	expect(t, "learned again", learned(tb, epoch), "[c a b]")
+	expect(t, "changed again", changed(tb, 0, epoch), "[d]")
 	src.Merge(epoch, timed(1, "a", 9), Taught) // refused
-	expect(t, "learned still", keysOf(tb, Learned, 0, epoch), "[c a b]")
+	expect(t, "learned still", learned(tb, epoch), "[c a b]")
 	s := tb.Stats()
-	expect(t, "stats", []uint64{uint64(s.Entries), s.Merged, s.Stale, s.Expired}, "[3 6 1 0]")
-	expect(t, "after the end", keysOf(tb, Learned, 0, at(1000)), "[]")
+	expect(t, "stats", []uint64{uint64(s.Entries), uint64(s.Capacity), s.Merged, s.Stale, s.Expired}, "[4 16 8 1 0]")
+	expect(t, "after the end", append(learned(tb, at(1000)), changed(tb, 0, at(1000))...), "[]")
 }
 
 // What an update does not bring stays, and rates among it age on.
@@ -285,72 +289,8 @@ func TestKeyTypesAndLengths(t *testing.T) {
 		}
 		n, _ := tb.Expire(at(1000), 100)
 		expect(t, "expired", n, len(test.keys))
-		expect(t, "long keys left", tb.store.longUsed(), 0)
+		expect(t, "left", fmt.Sprint(used(tb)), "0 0")
 		check(t, tb)
-	}
-}
-
-func TestIDs(t *testing.T) {
-	tb, src := newTable1(define(protocol.KeyIPv4, 4, 1000, protocol.GPC0))
-	id := func(k string) uint64 {
-		var b Batch
-		tb.Find([]byte(k), epoch, &b)
-		defer b.Release()
-		return b.ID(0)
-	}
-	src.Merge(epoch, update("aaaa", 1), Live)
-	src.Merge(epoch, update("bbbb", 1), Live)
-	a := id("aaaa")
-	src.Merge(epoch, update("aaaa", 2), Live)
-	if a != id("aaaa") || a == id("bbbb") {
-		t.Error("the id of an entry is not its own")
-	}
-}
-
-// Instants before the set was made, of a clock that was set back, are taken for
-// the beginning: nothing lives for ever by mistake.
-func TestClockSetBack(t *testing.T) {
-	tb, src := newTable1(define(protocol.KeyString, 9, 100, protocol.GPC0))
-	for ms := int64(-300); ms < 0; ms++ {
-		src.Merge(at(ms), update("k", 1), Live)
-		expect(t, "entry", get(tb, "k", at(ms)), "100 [1]")
-	}
-	if get(tb, "k", at(100)) != "" {
-		t.Error("the entry did not end")
-	}
-}
-
-func TestUses(t *testing.T) {
-	tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.GPC0))
-	src.Merge(epoch, update("k", 1), Live)
-	var a, b Batch
-	tb.Find([]byte("k"), epoch, &a)
-	tb.Read(Learned, 0, 10, epoch, &b)
-	expect(t, "uses", []int{a.Uses(0), b.Uses(0)}, "[0 1]")
-	src.Merge(epoch, update("k", 2), Live) // goes to a copy, which nobody reads
-	b.Release()
-	tb.Find([]byte("k"), epoch, &b)
-	expect(t, "uses of the copy", b.Uses(0), 0)
-	a.Release()
-	b.Release()
-}
-
-func TestSchema(t *testing.T) {
-	def := define(protocol.KeyString, 9, 1000, protocol.GPC0)
-	set := NewSet("section", epoch)
-	tb := set.Define(epoch, nil, def)
-	src := tb.Source(def)
-	src.Merge(epoch, update("k", 1), Live)
-	var b Batch
-	tb.Find([]byte("k"), epoch, &b)
-	d, l := tb.Schema()
-	if d != b.Definition() || l != b.Layout() || *d != tb.Definition() || src.Table() != tb || src.Layout().Words != 1 {
-		t.Error("a batch is laid out by another schema than the table")
-	}
-	b.Release()
-	set.Define(epoch, def, change(def, func(d *protocol.Definition) { d.Types = 0 }))
-	if d2, l2 := tb.Schema(); d2 == d || l2 == l || d.Types != 1<<protocol.GPC0 {
-		t.Error("a schema was changed, not replaced")
 	}
 }
 
@@ -395,5 +335,89 @@ func TestTaughtAfterLive(t *testing.T) {
 		if taken := lesson.Merge(at(test.comes+200), replay("other", 2, 8), Replayed); !taken {
 			t.Errorf("%s: the replay of an unknown key is not taken", name)
 		}
+	}
+}
+
+// A shard without a slot left takes nothing new, and changes nothing that is
+// pinned, since that takes a copy.
+func TestFullShard(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.GPC0))
+	merge := func(key string, v uint64) bool { return src.Merge(epoch, update(key, v), Live) }
+	merge("a", 1)
+	merge("b", 1)
+	st := &tb.shards[0].store
+	next := st.next
+	st.next = maxSlots
+	var b Batch
+	tb.Find([]byte("a"), epoch, &b)
+	expect(t, "taken: pinned, known, new", []bool{merge("a", 2), merge("b", 2), merge("c", 2)}, "[false true false]")
+	b.Release()
+	expect(t, "taken: no longer pinned", merge("a", 3), true)
+	st.next = next
+	expect(t, "entries", get(tb, "a", epoch)+get(tb, "b", epoch)+get(tb, "c", epoch), "1000 [3]1000 [2]")
+	check(t, tb)
+}
+
+func TestIDs(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyIPv4, 4, 1000, protocol.GPC0))
+	id := func(k string) uint64 {
+		var b Batch
+		tb.Find([]byte(k), epoch, &b)
+		defer b.Release()
+		return b.ID(0)
+	}
+	src.Merge(epoch, update("aaaa", 1), Live)
+	src.Merge(epoch, update("bbbb", 1), Live)
+	a := id("aaaa")
+	src.Merge(epoch, update("aaaa", 2), Live)
+	if a != id("aaaa") || a == id("bbbb") {
+		t.Error("the id of an entry is not its own")
+	}
+}
+
+// Instants before the set was made, of a clock that was set back, are taken for
+// the beginning: nothing lives for ever by mistake.
+func TestClockSetBack(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 100, protocol.GPC0))
+	for ms := int64(-300); ms < 0; ms++ {
+		src.Merge(at(ms), update("k", 1), Live)
+		expect(t, "entry", get(tb, "k", at(ms)), "100 [1]")
+	}
+	if get(tb, "k", at(100)) != "" {
+		t.Error("the entry did not end")
+	}
+}
+
+func TestUses(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.GPC0))
+	src.Merge(epoch, update("k", 1), Live)
+	var a, b Batch
+	tb.Find([]byte("k"), epoch, &a)
+	tb.ReadLearned(new(LearnedCursor), 10, epoch, &b)
+	expect(t, "uses", []int{a.Uses(0), b.Uses(0)}, "[0 1]")
+	src.Merge(epoch, update("k", 2), Live) // goes to a copy, which nobody reads
+	b.Release()
+	tb.Find([]byte("k"), epoch, &b)
+	expect(t, "uses of the copy", b.Uses(0), 0)
+	a.Release()
+	b.Release()
+}
+
+func TestSchema(t *testing.T) {
+	def := define(protocol.KeyString, 9, 1000, protocol.GPC0)
+	set := NewSet("section", epoch)
+	tb := set.Define(epoch, nil, def)
+	src := tb.Source(def)
+	src.Merge(epoch, update("k", 1), Live)
+	var b Batch
+	tb.Find([]byte("k"), epoch, &b)
+	d, l := tb.Schema()
+	if d != b.Definition() || l != b.Layout() || *d != tb.Definition() || src.Table() != tb || src.Layout().Words != 1 {
+		t.Error("a batch is laid out by another schema than the table")
+	}
+	b.Release()
+	set.Define(epoch, def, change(def, func(d *protocol.Definition) { d.Types = 0 }))
+	if d2, l2 := tb.Schema(); d2 == d || l2 == l || d.Types != 1<<protocol.GPC0 {
+		t.Error("a schema was changed, not replaced")
 	}
 }

@@ -15,9 +15,11 @@ import (
 
 // twin is a table as a map. It is slow and plain, and says what is right.
 type twin struct {
-	entries  map[string]*twinEntry // those whose lifetime is over too, until they are dropped
-	position uint64
-	def      *protocol.Definition // what all declarers say together
+	entries map[string]*twinEntry // those whose lifetime is over too, until they are dropped
+	shardOf func(key string) int
+	learned map[int]uint64       // position of the newest, by shard
+	changed uint64               // the same of those that were changed here
+	def     *protocol.Definition // what all declarers say together
 }
 
 type twinEntry struct {
@@ -26,7 +28,9 @@ type twinEntry struct {
 	stamp     int64
 	expire    int64 // 0 = never
 	uncertain bool
-	log       Log
+	origin    uint8
+	live      bool // changed last live, or here
+	local     bool // changed last here
 	position  uint64
 }
 
@@ -47,9 +51,17 @@ func (e *twinEntry) clone() *twinEntry {
 
 func (e *twinEntry) ended(now int64) bool { return e.expire != 0 && e.expire <= now }
 
+// A twinSource is what a Source is to know.
+type twinSource struct {
+	def        *protocol.Definition
+	origin     uint8
+	lessonFrom int64
+	doubted    map[uint32]bool
+}
+
 // merge says what Source.Merge is to do, by its documentation.
-func (w *twin) merge(now int64, def *protocol.Definition, u *protocol.Update, how How) bool {
-	key := string(u.Key)
+func (w *twin) merge(now int64, src *twinSource, u *protocol.Update, how How) bool {
+	key, def := string(u.Key), src.def
 	e := w.entries[key]
 	if e != nil && e.ended(now) {
 		delete(w.entries, key)
@@ -65,13 +77,24 @@ func (w *twin) merge(now int64, def *protocol.Definition, u *protocol.Update, ho
 	} else if lifetime == 0 {
 		return false
 	}
-	if e != nil && how == Replayed && w.same(e, def, u) {
+	others := e != nil && e.origin != src.origin && !e.uncertain && e.expire != 0 && expire != 0
+	if how == Pushed && others || how == Replayed && (others && !src.doubted[u.ID] || e != nil && w.same(e, def, u)) {
 		return false
 	}
-	if e != nil && how == Taught {
-		fresher := e.expire != 0 && expire != 0 && expire >= e.expire
-		fresher = fresher && (expire-e.expire > 1000 || !w.same(e, def, u))
-		if !u.Timed || !e.uncertain && !fresher {
+	if e != nil && how == Taught && !u.Timed {
+		return false
+	}
+	if e != nil && how == Taught && !e.uncertain {
+		longer := expire - e.expire
+		switch {
+		case e.expire == 0 || expire == 0 || longer < 0:
+			return false
+		case w.same(e, def, u):
+			if longer <= 1000 {
+				return false
+			}
+		case others && e.live && src.lessonFrom > 0 && longer <= now-src.lessonFrom:
+			src.doubted[u.ID] = true
 			return false
 		}
 	}
@@ -79,12 +102,14 @@ func (w *twin) merge(now int64, def *protocol.Definition, u *protocol.Update, ho
 		e = &twinEntry{values: map[protocol.DataType][]twinValue{}}
 		w.entries[key] = e
 	}
-	w.position++
-	e.position, e.stamp, e.expire = w.position, now, expire
-	e.uncertain = how == Pushed
-	e.log = Learned
-	if how == Local {
-		e.log = Changed
+	e.stamp, e.expire, e.origin = now, expire, src.origin
+	e.uncertain, e.local, e.live = how == Pushed, how == Local, how == Live || how == Local
+	if e.local {
+		w.changed++
+		e.position = w.changed
+	} else {
+		w.learned[w.shardOf(key)]++
+		e.position = w.learned[w.shardOf(key)]
 	}
 	w.fit(e)
 	w.bring(def, u, func(dt protocol.DataType, element int, words []uint64) {
@@ -242,6 +267,13 @@ type held struct {
 	def   *protocol.Definition
 }
 
+// lesson is one under way: what it has brought so far, and at which position.
+type lesson struct {
+	cursor LearnedCursor
+	read   map[string]uint64
+	newest map[int]uint64 // by shard
+}
+
 // model runs a Table and its twin side by side.
 type model struct {
 	t       testing.TB
@@ -255,7 +287,9 @@ type model struct {
 	says    []*protocol.Definition // what each declarer says, nil for nothing
 	latest  []*protocol.Definition // the same, the latest last, each once
 	sources []*Source
+	twins   []*twinSource // of the sources
 	held    []held
+	lesson  lesson
 	merged  int
 	every   int // so many steps everything is compared
 
@@ -263,9 +297,10 @@ type model struct {
 	got, want seen
 }
 
-func newModel(t testing.TB, c choices, keyType protocol.KeyType, keyLen int) *model {
-	m := &model{t: t, c: c, set: NewSet("section", epoch), now: 1, every: 1}
-	m.twin.entries = map[string]*twinEntry{}
+func newModel(t testing.TB, c choices, keyType protocol.KeyType, keyLen, shards int) *model {
+	m := &model{t: t, c: c, set: NewSet("section", epoch).WithShards(shards), now: 1, every: 1}
+	m.twin.entries, m.twin.learned = map[string]*twinEntry{}, map[int]uint64{}
+	m.twin.shardOf = func(key string) int { return m.table.shard(hash([]byte(key))).number }
 	for i := range 24 {
 		key := fmt.Sprintf("%0*d", keyLen, i)
 		if keyType == protocol.KeyString {
@@ -292,6 +327,7 @@ func newModel(t testing.TB, c choices, keyType protocol.KeyType, keyLen int) *mo
 	}
 	m.says = make([]*protocol.Definition, 3)
 	m.sources = make([]*Source, 3)
+	m.twins = make([]*twinSource, 3)
 	m.define(0)
 	return m
 }
@@ -302,6 +338,7 @@ func (m *model) define(declarer int) {
 	was := m.says[declarer]
 	m.table = m.set.Define(at(m.now-1), was, is)
 	m.sources[declarer] = m.table.Source(is)
+	m.twins[declarer] = &twinSource{def: is, doubted: map[uint32]bool{}}
 	m.says[declarer] = is
 	if was == nil || !same(was, is) {
 		// Twice the same counts as said once, at the later time.
@@ -354,8 +391,15 @@ func (m *model) merge() {
 		m.define(i)
 	}
 	u, how := m.update(m.says[i]), How(m.c.upTo(int(Local)+1))
-	got := m.sources[i].Merge(at(m.now-1), u, how)
-	if want := m.twin.merge(m.now, m.says[i], u, how); got != want {
+	src, twin := m.sources[i], m.twins[i]
+	u.ID = uint32(m.c.upTo(4))
+	if m.c.upTo(4) == 0 { // another session
+		src.Origin = uint8(m.c.upTo(2))
+		src.LessonAsked(at(m.now - 1))
+		twin.origin, twin.lessonFrom, twin.doubted = src.Origin, m.now, map[uint32]bool{}
+	}
+	got := src.Merge(at(m.now-1), u, how)
+	if want := m.twin.merge(m.now, twin, u, how); got != want {
 		m.t.Fatalf("merge of %q, how %d, timed %v %d: %v, want %v", u.Key, how, u.Timed, u.Remaining, got, want)
 	}
 	if got {
@@ -385,14 +429,29 @@ func (m *model) release(i int) {
 	m.held = slices.Delete(m.held, i, i+1)
 }
 
-// inLog are the twin's entries of a log after a position, in order.
-func (m *model) inLog(log Log, position uint64) (keys []string) {
+// learned are the twin's entries that a peer changed last, shard by shard.
+func (m *model) learned() []string {
+	return m.ordered(func(e *twinEntry) bool { return !e.local })
+}
+
+// changed are those that were changed last here, after a position.
+func (m *model) changed(position uint64) []string {
+	return m.ordered(func(e *twinEntry) bool { return e.local && e.position > position })
+}
+
+func (m *model) ordered(which func(*twinEntry) bool) (keys []string) {
 	for key, e := range m.twin.entries {
-		if e.log == log && e.position > position && !e.ended(m.now) {
+		if which(e) && !e.ended(m.now) {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, func(a, b string) int { return int(m.twin.entries[a].position) - int(m.twin.entries[b].position) })
+	slices.SortFunc(keys, func(a, b string) int {
+		x, y := m.twin.entries[a], m.twin.entries[b]
+		if d := m.twin.shardOf(a) - m.twin.shardOf(b); d != 0 && !x.local {
+			return d
+		}
+		return int(x.position) - int(y.position)
+	})
 	return keys
 }
 
@@ -404,8 +463,8 @@ func (m *model) compare(b *Batch, keys []string) {
 	for i, key := range keys {
 		e := m.twin.entries[key]
 		m.compareOne("an entry", b, i, m.now, e, m.twin.def, key)
-		if b.Expires(i) != (e.expire != 0) {
-			m.t.Fatalf("entry %d: Expires is %v", i, b.Expires(i))
+		if b.Expires(i) != (e.expire != 0) || b.Local(i) != e.local || b.Uncertain(i) != e.uncertain {
+			m.t.Fatalf("entry %d: Expires %v, Local %v, Uncertain %v", i, b.Expires(i), b.Local(i), b.Uncertain(i))
 		}
 	}
 }
@@ -418,22 +477,57 @@ func (m *model) compareOne(what string, b *Batch, i int, now int64, e *twinEntry
 	}
 }
 
+// read reads what was changed here, from anywhere.
 func (m *model) read() {
-	log, position, limit := Log(m.c.upTo(2)), uint64(m.c.upTo(int(m.twin.position)+2)), 1+m.c.upTo(8)
-	if position >= m.twin.position {
+	position, limit := uint64(m.c.upTo(int(m.twin.changed)+2)), 1+m.c.upTo(8)
+	if position >= m.twin.changed {
 		position = 0 // more often than not the beginning is more interesting
 	}
 	b := new(Batch)
-	next := m.table.Read(log, position, limit, at(m.now-1), b)
-	want := m.inLog(log, position)
+	next := m.table.ReadChanged(position, limit, at(m.now-1), b)
+	want := m.changed(position)
 	m.compare(b, want[:min(limit, len(want))])
-	if n := b.Len(); n > 0 && n == limit && next != b.Position(n-1) {
+	if n := b.Len(); n == limit && next != b.Position(n-1) {
 		m.t.Fatalf("goes on from %d, want %d", next, b.Position(n-1))
 	}
-	if b.Len() < limit && m.table.Pending(log, next) {
+	if b.Len() < limit && len(m.changed(next)) > 0 {
 		m.t.Fatal("there is more, and it was not read")
 	}
 	m.hold(b)
+}
+
+// learn goes on with a lesson, between other steps: nothing comes twice unless it
+// has changed, and in the end nothing is missing.
+func (m *model) learn() {
+	l := &m.lesson
+	if l.read == nil {
+		*l = lesson{read: map[string]uint64{}, newest: map[int]uint64{}}
+	}
+	b := new(Batch)
+	m.table.ReadLearned(&l.cursor, 1+m.c.upTo(8), at(m.now-1), b)
+	var u protocol.Update
+	for i := range b.Len() {
+		b.Update(i, at(m.now-1), &u)
+		key := string(u.Key)
+		e, shard := m.twin.entries[key], m.twin.shardOf(key)
+		if e == nil || e.local || b.Local(i) || e.ended(m.now) {
+			m.t.Fatalf("lesson has %q, which it should not", key)
+		}
+		m.compareOne("in a lesson", b, i, m.now, e, m.twin.def, key)
+		if b.Position(i) <= l.newest[shard] {
+			m.t.Fatalf("lesson goes back from %d to %d in shard %d", l.newest[shard], b.Position(i), shard)
+		}
+		l.read[key], l.newest[shard] = b.Position(i), b.Position(i)
+	}
+	if m.hold(b); b.Len() > 0 {
+		return
+	}
+	for _, key := range m.learned() {
+		if l.read[key] != m.twin.entries[key].position {
+			m.t.Fatalf("lesson is over without %q", key)
+		}
+	}
+	*l = lesson{}
 }
 
 func (m *model) walk() {
@@ -457,7 +551,7 @@ func (m *model) walk() {
 		}
 		m.hold(b)
 	}
-	if want := len(m.inLog(Learned, 0)) + len(m.inLog(Changed, 0)); len(got) != want {
+	if want := len(m.learned()) + len(m.changed(0)); len(got) != want {
 		m.t.Fatalf("walked over %d entries, want %d", len(got), want)
 	}
 }
@@ -475,11 +569,15 @@ func (m *model) find() {
 }
 
 func (m *model) expire() {
-	budget := m.c.upTo(6)
+	budget := m.c.upTo(6) // of each shard
 	dropped, again := m.table.Expire(at(m.now-1), budget)
+	if dropped > budget*len(m.table.shards) {
+		m.t.Fatalf("%d entries dropped with a budget of %d", dropped, budget)
+	}
 	first, left := int64(math.MaxInt64), 0
 	for key, e := range maps.Clone(m.twin.entries) {
-		if _, ok := m.table.find([]byte(key), hash([]byte(key))); ok {
+		h := hash([]byte(key))
+		if _, r := m.table.shard(h).find([]byte(key), h); r != nil {
 			if e.ended(m.now) {
 				left++
 			}
@@ -510,8 +608,10 @@ func (m *model) step() {
 	switch n := m.c.upTo(100); {
 	case n < 55:
 		m.merge()
-	case n < 65:
+	case n < 60:
 		m.read()
+	case n < 65:
+		m.learn()
 	case n < 68:
 		m.walk()
 	case n < 74:
@@ -526,7 +626,7 @@ func (m *model) step() {
 		}
 	case n < 99:
 		m.now += int64(m.c.upTo(60))
-	default:
+	case m.now < 1<<38: // a daemon of eight years
 		m.now += []int64{500, math.MaxInt32, math.MaxUint32}[m.c.upTo(3)]
 	}
 }
@@ -539,15 +639,16 @@ func (m *model) verify() {
 			m.compareOne("a pinned entry", h.b, i, later, h.twins[i], h.def, key)
 		}
 	}
-	for log := range Log(2) {
-		var b Batch
-		m.table.Read(log, 0, 1000, at(m.now-1), &b)
-		m.compare(&b, m.inLog(log, 0))
-		b.Release()
-	}
-	s := m.table.Stats()
-	if s.Entries != len(m.twin.entries) || s.Merged != uint64(m.merged) || m.table.Position() != m.twin.position {
-		m.t.Fatalf("%d entries, %d merged, position %d; want %d, %d, %d", s.Entries, s.Merged, m.table.Position(), len(m.twin.entries), m.merged, m.twin.position)
+	var b Batch
+	m.table.ReadLearned(new(LearnedCursor), 1000, at(m.now-1), &b)
+	m.compare(&b, m.learned())
+	b.Release()
+	m.table.ReadChanged(0, 1000, at(m.now-1), &b)
+	m.compare(&b, m.changed(0))
+	b.Release()
+	s, position := m.table.Stats(), m.table.ChangedPosition()
+	if s.Entries != len(m.twin.entries) || s.Merged != uint64(m.merged) || position != m.twin.changed {
+		m.t.Fatalf("%d entries, %d merged, position %d; want %d, %d, %d", s.Entries, s.Merged, position, len(m.twin.entries), m.merged, m.twin.changed)
 	}
 	check(m.t, m.table)
 }
@@ -575,11 +676,8 @@ func (m *model) run() {
 		}
 	}
 	m.verify()
-	if used := int(m.table.store.next) - len(m.table.store.free); used != len(m.twin.entries) {
-		m.t.Fatalf("%d slots in use for %d entries", used, len(m.twin.entries))
-	}
-	if long := m.table.store.longUsed(); long > len(m.twin.entries) {
-		m.t.Fatalf("%d long keys for %d entries", long, len(m.twin.entries))
+	if slots, long := used(m.table); slots != len(m.twin.entries) || long > slots {
+		m.t.Fatalf("%d slots and %d long keys in use for %d entries", slots, long, len(m.twin.entries))
 	}
 }
 
@@ -595,15 +693,17 @@ var modelKeys = []struct {
 }
 
 func TestModel(t *testing.T) {
-	for _, k := range modelKeys {
-		t.Run(keySpec(k.keyType, k.keyLen), func(t *testing.T) {
-			t.Parallel()
-			seeds(t, func(t *testing.T, r *rand.Rand) {
-				m := newModel(t, &randomChoices{r, steps(1600)}, k.keyType, k.keyLen)
-				m.every = 4
-				m.run()
+	for i, k := range modelKeys {
+		for _, shards := range []int{1, 8} {
+			t.Run(fmt.Sprintf("%s, shards %d", keySpec(k.keyType, k.keyLen), shards), func(t *testing.T) {
+				t.Parallel()
+				seeds(t, func(t *testing.T, r *rand.Rand) {
+					m := newModel(t, &randomChoices{r, steps(1600)}, k.keyType, k.keyLen, shards)
+					m.every = 4 + i
+					m.run()
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -616,11 +716,11 @@ func FuzzTable(f *testing.F) {
 			b[j] = byte(r.Uint32())
 		}
 		f.Add(byte(i), b)
-		f.Add(byte(i), b[:40])
+		f.Add(byte(i)+5<<5, b[:40])
 	}
 	f.Fuzz(func(t *testing.T, key byte, b []byte) {
 		b = b[:min(len(b), 1000)] // more steps are more of the same
 		k := modelKeys[int(key)%len(modelKeys)]
-		newModel(t, &byteChoices{b}, k.keyType, k.keyLen).run()
+		newModel(t, &byteChoices{b}, k.keyType, k.keyLen, 1<<(key>>4&3)).run()
 	})
 }

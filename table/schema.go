@@ -94,42 +94,51 @@ func (s *schema) rates() (n int) {
 // maxGroups bounds how many places an entry is scattered over.
 const maxGroups = 4
 
+// A transition is what it takes to go from one schema to the next.
+type transition struct {
+	from *schema
+	// group is the new last group, of records of size bytes; there is no new
+	// one where size is 0.
+	group, size int
+	// moved are the columns that have to be copied there: those of arrays that
+	// grew and, where there were many groups, all of the groups from that one
+	// on, which it replaces.
+	moved []protocol.DataType
+}
+
 // with returns the schema that stores what def says, by def's parameters. What
 // is stored already and still fits stays where it is; the rest forms a new
-// group of newSize bytes. moved lists the columns that have to be copied there:
-// those of arrays that grew and, where there are many groups, all of the groups
-// from that one on, which it replaces. head is what precedes the columns of the
-// first group.
-func (s *schema) with(def *protocol.Definition, head int) (next *schema, group, newSize int, moved []protocol.DataType) {
-	group = s.groups
+// group. head is what precedes the columns of the first group.
+func (s *schema) with(def *protocol.Definition, head int) (next *schema, c transition) {
+	c = transition{from: s, group: s.groups}
 	switch {
-	case group == 0:
-		newSize = head
-	case group >= maxGroups:
-		group = 1
+	case c.group == 0:
+		c.size = head
+	case c.group >= maxGroups:
+		c.group = 1
 	}
-	next = &schema{def: *def, groups: group}
+	next = &schema{def: *def, groups: c.group}
 	for t := range def.DataTypes() {
-		c, elements := s.columns[t], 1
+		col, elements := s.columns[t], 1
 		if t.IsArray() {
 			elements = def.Params[t].Elements
 		}
-		if c.present && elements <= c.elements && c.group < group {
-			c.elements = elements
-			next.columns[t] = c
+		if col.present && elements <= col.elements && col.group < c.group {
+			col.elements = elements
+			next.columns[t] = col
 			continue
 		}
-		if c.present {
-			moved = append(moved, t)
+		if col.present {
+			c.moved = append(c.moved, t)
 		}
-		c = column{present: true, kind: t.Kind(), elements: elements, group: group, offset: newSize}
-		next.columns[t] = c
-		newSize += c.size()
+		col = column{present: true, kind: t.Kind(), elements: elements, group: c.group, offset: c.size}
+		next.columns[t] = col
+		c.size += col.size()
 	}
-	if newSize > 0 {
+	if c.size > 0 {
 		next.groups++
 	}
 	next.layout = protocol.NewLayout(&next.def)
 	next.whole = newMapping(next.layout, next)
-	return next, group, newSize, moved
+	return next, c
 }

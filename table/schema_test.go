@@ -144,8 +144,8 @@ func TestAlternatingDefinitions(t *testing.T) {
 		check(t, tb)
 		s.Define(epoch, b, a)
 		check(t, tb)
-		if tb.schema.groups > maxGroups || len(tb.store.chunks) != tb.schema.groups || len(tb.declarations) != 1 {
-			t.Fatalf("%d groups, %d lists of chunks, %d declarations", tb.schema.groups, len(tb.store.chunks), len(tb.declarations))
+		if tb.schema.groups > maxGroups || len(tb.shards[0].store.chunks) != tb.schema.groups || len(tb.declarations) != 1 {
+			t.Fatalf("%d groups, %d lists of chunks, %d declarations", tb.schema.groups, len(tb.shards[0].store.chunks), len(tb.declarations))
 		}
 	}
 	expect(t, "entry", get(tb, "k", epoch), "0 [1 2 3 4]")
@@ -238,8 +238,8 @@ func TestStringLengthChanges(t *testing.T) {
 		t.Fatal("the old table is still there")
 	}
 	expect(t, "went along", get(tb, "12345678", at(60)), "940 [1 0 160 2 3]")
-	expect(t, "learned", keysOf(tb, Learned, 0, at(60)), "[12345678]")
-	expect(t, "changed", keysOf(tb, Changed, 0, at(60)), "[local]")
+	expect(t, "learned", learned(tb, at(60)), "[12345678]")
+	expect(t, "changed", changed(tb, 0, at(60)), "[local]")
 	tb.Source(longer).Merge(at(60), update(long, 9, 9, 9, 9, 9), Live)
 
 	// Back again: what is too long stays behind.
@@ -370,7 +370,8 @@ func TestBatchOutlivesSchema(t *testing.T) {
 		b.Release()
 		check(t, tb)
 	}
-	expect(t, "dead slots left", int(tb.store.next)-len(tb.store.free), 1)
+	slots, _ := used(tb)
+	expect(t, "dead slots left", slots, 1)
 }
 
 func TestSetExpire(t *testing.T) {

@@ -3,10 +3,12 @@ package table
 import (
 	"math/bits"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -29,14 +31,27 @@ type Set struct {
 	section string
 	clock   clock
 
-	mu     sync.RWMutex
-	tables []*Table // in the order of their first definition; replaced, never written to
+	mu     sync.Mutex // one definition at a time
+	shards int        // of a table
+
+	tables atomic.Pointer[[]*Table] // in the order of their first definition; replaced, never written to
 }
 
 // NewSet returns an empty set for the peers section of that name. now is the
 // instant from which its clock counts.
 func NewSet(section string, now time.Time) *Set {
-	return &Set{section: section, clock: clock{now}}
+	s := &Set{section: section, clock: clock{now}, shards: shardsFor(runtime.GOMAXPROCS(0))}
+	s.tables.Store(new([]*Table))
+	return s
+}
+
+// WithShards makes tables that are defined from now on have n shards, a power of
+// two up to 64, instead of some for each CPU. It returns s.
+func (s *Set) WithShards(n int) *Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shards = n
+	return s
 }
 
 // Section is the name of the peers section.
@@ -45,11 +60,7 @@ func (s *Set) Section() string { return s.section }
 // Tables returns the tables in the order of their first definition. The slice
 // is not to be written to. It is another one after a table came or went, and
 // only then.
-func (s *Set) Tables() []*Table {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.tables
-}
+func (s *Set) Tables() []*Table { return *s.tables.Load() }
 
 // Lookup returns the tables of a name as on the wire or as in `show table`:
 // more than one where peers define it with different key types or lengths.
@@ -71,33 +82,36 @@ func (s *Set) Lookup(name string) (found []*Table) {
 func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.fitting(is)
+	tables := s.Tables()
+	t := fitting(tables, is)
 	if was != nil && t != nil && same(was, is) {
 		return t
 	}
 	if t == nil {
-		t = newTable(s.section, s.clock, is)
-		s.tables = append(slices.Clip(s.tables), t)
+		t = newTable(s.section, s.clock, s.shards, is)
+		tables = append(slices.Clip(tables), t)
 	}
+	// Nobody sees the new table before it is filled, or misses the old one.
+	defer func() { s.tables.Store(&tables) }()
 	if was == nil || t.Fits(was) {
 		t.declare(was, is)
 		return t
 	}
 	t.declare(nil, is)
-	if old := s.fitting(was); old != nil {
+	if old := fitting(tables, was); old != nil {
 		if old.keyType == protocol.KeyString && t.keyType == protocol.KeyString {
 			t.takeOver(now, old, is)
 		}
 		old.declare(was, nil) // after that some of its values may be gone
 		if len(old.declarations) == 0 {
-			s.tables = slices.DeleteFunc(slices.Clone(s.tables), func(t *Table) bool { return t == old })
+			tables = slices.DeleteFunc(slices.Clone(tables), func(t *Table) bool { return t == old })
 		}
 	}
 	return t
 }
 
-func (s *Set) fitting(def *protocol.Definition) *Table {
-	for _, t := range s.tables {
+func fitting(tables []*Table, def *protocol.Definition) *Table {
+	for _, t := range tables {
 		if t.Fits(def) {
 			return t
 		}
@@ -116,25 +130,35 @@ func same(a, b *protocol.Definition) bool {
 // there lives as long as def says here.
 func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
 	var (
-		from = old.Definition()
-		b    Batch
-		u    protocol.Update
+		from    = old.Definition()
+		b       Batch
+		u       protocol.Update
+		learned LearnedCursor
+		changed uint64
 	)
 	from.Expire = def.Expire
 	src := t.Source(&from)
-	for log := range Log(len(old.logs)) {
-		for at, end := uint64(0), old.Position(); at < end; b.Release() {
-			at = old.Read(log, at, 200, now, &b)
+	// As in lessons: what goes from one log to the other meanwhile is met in the
+	// end. But nobody who changes old all the time keeps this from ending.
+	for _, how := range [...]How{Taught, Local, Taught} {
+		for left := 2 * old.Stats().Entries; left > 0; {
+			if how == Local {
+				changed = old.ReadChanged(changed, 200, now, &b)
+			} else {
+				old.ReadLearned(&learned, 200, now, &b)
+			}
 			if b.Len() == 0 {
 				break
 			}
+			left -= b.Len()
 			for i := range b.Len() {
 				b.Update(i, now, &u)
 				u.Timed = b.Expires(i)
-				if len(u.Key) < t.keyLen && src.Merge(now, &u, Taught) && log == Changed {
+				if len(u.Key) < t.keyLen && src.Merge(now, &u, Taught) && how == Local {
 					src.Merge(now, &u, Local)
 				}
 			}
+			b.Release()
 		}
 	}
 }

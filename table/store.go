@@ -3,7 +3,7 @@ package table
 import (
 	"encoding/binary"
 	"math"
-	"slices"
+	"math/bits"
 )
 
 // A slot is the number of a record.
@@ -11,31 +11,33 @@ type slot uint32
 
 // A record begins with a header, in little-endian order:
 //
-//	 0  expire    int64   tick at which the entry ends, 0 = never
-//	 8  stamp     int64   tick of the last merge; rates' ages are as of then
-//	16  position  uint64  in the update log
-//	24  queue     int32   position in the expiry queue, -1 = not in it
-//	28  pins      uint16  readers outside the lock
-//	30  flags     uint8
-//	31  origin    uint8   of the last merge
-//	32  keyLen    uint16
-//	34  generation uint16 counts the uses of the slot
-//	36  the key, or the reference of a long one, then the first column group
+//	 0  expire     48 bits  tick at which the entry ends, 0 = never
+//	 6  stamp      48 bits  tick of the last merge; rates' ages are as of then
+//	12  position   48 bits  in the update log
+//	18  queue      int32    position in the expiry queue, -1 = not in it
+//	22  pins       uint16   readers outside the lock
+//	24  keyLen     uint16
+//	26  generation uint16   counts the uses of the slot
+//	28  flags      uint8
+//	29  origin     uint8    of the last merge
+//	30  the key, or the reference of a long one, then the first column group
 //
 // A record with pins is frozen: only its pins, its flags and its place in the
-// expiry queue change, under the table's lock, and no reader outside looks at
+// expiry queue change, under the shard's lock, and no reader outside looks at
 // those. A merge writes to a copy in another slot.
+//
+// 48 bits are 8,900 years in ms, and nine years of a million updates a second.
 const (
 	atExpire     = 0
-	atStamp      = 8
-	atPosition   = 16
-	atQueue      = 24
-	atPins       = 28
-	atFlags      = 30
-	atOrigin     = 31
-	atKeyLen     = 32
-	atGeneration = 34
-	headerSize   = 36
+	atStamp      = 6
+	atPosition   = 12
+	atQueue      = 18
+	atPins       = 22
+	atKeyLen     = 24
+	atGeneration = 26
+	atFlags      = 28
+	atOrigin     = 29
+	headerSize   = 30
 )
 
 // Flags of a record.
@@ -49,79 +51,105 @@ const (
 // inlineKey is the longest key that is kept in the record itself, in bytes.
 const inlineKey = 32
 
-// chunkRecords is how many records are allocated at a time. A chunk holds no
-// pointers: the collector never looks into it.
-const chunkRecords = 1 << chunkShift
-const chunkShift = 8
+// Records are allocated in chunks: the first ones small, since there may be
+// thousands of shards with next to nothing, then 1024 records at a time. A
+// chunk holds no pointers: the collector never looks into it.
+const (
+	firstShift = 4 // 16 records in the first chunk, and in the second
+	chunkShift = 10
+)
 
-// A view is what it takes to read records. A reader outside the lock has a
-// copy of its own, and looks only at records that are pinned for it.
-type view struct {
-	keyArea int                   // bytes of the key in a record
-	size    []int                 // of a record, by group
-	chunks  [][][]byte            // by group
-	long    [longClasses][][]byte // keys that don't fit the record, see longkeys.go
+// chunkOf returns the chunk of a slot and its place there, where the first two
+// chunks are of 1<<first, each other one twice as long as that before it, and
+// all from some on of 1<<last.
+func chunkOf(s slot, first, last int) (chunk, at int) {
+	if s>>last > 0 {
+		return last - first + int(s>>last), int(s & (1<<last - 1))
+	}
+	if chunk = bits.Len32(uint32(s >> first)); chunk > 0 {
+		s -= 1 << (first + chunk - 1)
+	}
+	return chunk, int(s)
+}
+
+// chunkLen is how long a chunk is.
+func chunkLen(chunk, first, last int) int { return 1 << min(max(first, first+chunk-1), last) }
+
+// A store holds the records of one shard. A record never moves, so that a reader
+// outside the lock needs nothing but the records that are pinned for it.
+type store struct {
+	keyArea int        // bytes of the key in a record
+	size    []int      // of a record, by group
+	chunks  [][][]byte // by group
+	next    slot       // first slot never used
+	free    uint32     // the last one freed, plus 1; in its atQueue is the one before it
+	frees   int        // how many those are
+	long    [longClasses]longKeys
 }
 
 // record returns the record of s in group g.
-func (v *view) record(g int, s slot) []byte {
-	size := v.size[g]
-	at := int(s&(chunkRecords-1)) * size
-	return v.chunks[g][s>>chunkShift][at : at+size : at+size]
+func (st *store) record(g int, s slot) []byte { return recordOf(st.chunks[g], st.size[g], s) }
+
+func recordOf(chunks [][]byte, size int, s slot) []byte {
+	chunk, at := chunkOf(s, firstShift, chunkShift)
+	at *= size
+	return chunks[chunk][at : at+size : at+size]
 }
 
-// key returns the key of s, valid as long as s is.
-func (v *view) key(s slot) []byte {
-	r := v.record(0, s)
+// key returns the key of s, of which r is the record, valid as long as s is.
+func (st *store) key(r []byte) []byte {
 	n := int(binary.LittleEndian.Uint16(r[atKeyLen:]))
-	if n <= v.keyArea {
+	if n <= st.keyArea {
 		return r[headerSize : headerSize+n : headerSize+n]
 	}
-	return v.longKey(getUint32(r, headerSize), n)
+	return st.longKey(getUint32(r, headerSize), n)
 }
 
-// A store holds the records of one table.
-type store struct {
-	view
-	next     slot // first slot never used
-	free     []slot
-	longNext [longClasses]uint32
-	longFree [longClasses][]uint32
-}
-
-// setGroup makes g, of records of size bytes, all zero, the last group. There is
-// none where size is 0.
-func (st *store) setGroup(g, size int) {
-	// Readers hold the old lists: they are replaced, never written to.
-	sizes, groups := slices.Clone(st.size[:g]), slices.Clone(st.chunks[:g])
-	if size > 0 {
-		var chunks [][]byte
-		if g > 0 {
-			chunks = make([][]byte, len(st.chunks[0]))
-		}
-		for i := range chunks {
-			chunks[i] = make([]byte, chunkRecords*size)
-		}
-		sizes, groups = append(sizes, size), append(groups, chunks)
+// chunkCount is how many chunks each group has.
+func (st *store) chunkCount() int {
+	if len(st.chunks) == 0 {
+		return 0
 	}
-	st.size, st.chunks = sizes, groups
+	return len(st.chunks[0])
 }
+
+// growGroup appends chunks for records of size bytes, all zero, until they are
+// n.
+func growGroup(chunks [][]byte, n, size int) [][]byte {
+	for len(chunks) < n {
+		chunks = append(chunks, make([]byte, chunkLen(len(chunks), firstShift, chunkShift)*size))
+	}
+	return chunks
+}
+
+// setGroup makes chunks, of records of size bytes, the last group g. There is
+// none where size is 0.
+func (st *store) setGroup(g, size int, chunks [][]byte) {
+	clear(st.chunks[g:])
+	st.size, st.chunks = st.size[:g], st.chunks[:g]
+	if size > 0 {
+		st.size, st.chunks = append(st.size, size), append(st.chunks, chunks)
+	}
+}
+
+// full reports whether there is no slot left.
+func (st *store) full() bool { return st.free == 0 && st.next >= maxSlots }
 
 // alloc returns a slot whose record is zero but for its generation.
 func (st *store) alloc() slot {
-	if n := len(st.free); n > 0 {
-		s := st.free[n-1]
-		st.free = st.free[:n-1]
+	if st.free != 0 {
+		s := slot(st.free - 1)
+		r := st.record(0, s)
+		st.free = getUint32(r, atQueue)
+		st.frees--
+		putUint32(r, atQueue, 0)
 		return s
 	}
 	s := st.next
-	if int(s>>chunkShift) == len(st.chunks[0]) {
-		// A reader's own list ends before what is appended to it here.
-		chunks := make([][][]byte, len(st.chunks))
-		for g := range chunks {
-			chunks[g] = append(st.chunks[g], make([]byte, chunkRecords*st.size[g]))
+	if chunk, at := chunkOf(s, firstShift, chunkShift); at == 0 {
+		for g, size := range st.size {
+			st.chunks[g] = growGroup(st.chunks[g], chunk+1, size)
 		}
-		st.chunks = chunks
 	}
 	st.next++
 	return s
@@ -129,35 +157,33 @@ func (st *store) alloc() slot {
 
 // release gives the slot back.
 func (st *store) release(s slot) {
-	st.releaseKey(st.record(0, s))
-	generation := st.generation(s) + 1
-	for g := range st.chunks {
+	r := st.record(0, s)
+	st.releaseKey(r)
+	generation := generation(r) + 1
+	for g := range st.size {
 		clear(st.record(g, s))
 	}
-	binary.LittleEndian.PutUint16(st.record(0, s)[atGeneration:], generation)
-	st.free = append(st.free, s)
+	binary.LittleEndian.PutUint16(r[atGeneration:], generation)
+	putUint32(r, atQueue, st.free)
+	st.free = uint32(s) + 1
+	st.frees++
 }
 
 // copyTo makes the record of to that of s: key, values and times.
 func (st *store) copyTo(to, s slot) {
-	generation := st.generation(to)
-	for g := range st.chunks {
+	r := st.record(0, to)
+	generation := generation(r)
+	for g := range st.size {
 		copy(st.record(g, to), st.record(g, s))
 	}
-	r := st.record(0, to)
 	binary.LittleEndian.PutUint16(r[atGeneration:], generation)
 	binary.LittleEndian.PutUint16(r[atPins:], 0)
-	if key := st.key(s); len(key) > st.keyArea {
-		st.setKey(to, key)
+	if key := st.key(r); len(key) > st.keyArea {
+		st.setKey(r, key)
 	}
 }
 
-func (st *store) generation(s slot) uint16 {
-	return binary.LittleEndian.Uint16(st.record(0, s)[atGeneration:])
-}
-
-func (st *store) setKey(s slot, key []byte) {
-	r := st.record(0, s)
+func (st *store) setKey(r, key []byte) {
 	binary.LittleEndian.PutUint16(r[atKeyLen:], uint16(len(key)))
 	area := r[headerSize : headerSize+st.keyArea]
 	if len(key) <= st.keyArea {
@@ -175,12 +201,19 @@ func (st *store) releaseKey(r []byte) {
 
 // Accessors of header fields. They inline to single loads and stores.
 
-func getInt64(r []byte, at int) int64    { return int64(binary.LittleEndian.Uint64(r[at:])) }
-func putInt64(r []byte, at int, v int64) { binary.LittleEndian.PutUint64(r[at:], uint64(v)) }
-func getUint32(r []byte, at int) uint32  { return binary.LittleEndian.Uint32(r[at:]) }
-func putUint32(r []byte, at int, v uint32) {
-	binary.LittleEndian.PutUint32(r[at:], v)
+func get48(r []byte, at int) int64 {
+	return int64(binary.LittleEndian.Uint32(r[at:])) | int64(binary.LittleEndian.Uint16(r[at+4:]))<<32
 }
+
+func put48(r []byte, at int, v int64) {
+	binary.LittleEndian.PutUint32(r[at:], uint32(v))
+	binary.LittleEndian.PutUint16(r[at+4:], uint16(v>>32))
+}
+
+func getUint32(r []byte, at int) uint32    { return binary.LittleEndian.Uint32(r[at:]) }
+func putUint32(r []byte, at int, v uint32) { binary.LittleEndian.PutUint32(r[at:], v) }
+
+func generation(r []byte) uint16    { return binary.LittleEndian.Uint16(r[atGeneration:]) }
 func pins(r []byte) uint16          { return binary.LittleEndian.Uint16(r[atPins:]) }
 func has(r []byte, flag byte) bool  { return r[atFlags]&flag != 0 }
 func setFlag(r []byte, flag byte)   { r[atFlags] |= flag }

@@ -1,8 +1,7 @@
 package table
 
 import (
-	"bytes"
-	"math"
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -41,6 +40,9 @@ const (
 
 // A Table is one stick table: what all peers together store under its name,
 // key type and key length. All methods may be called at the same time.
+//
+// Its entries are cut into shards by the hash of their keys, each with a lock of
+// its own, so that sessions, dumps and the cleaner meet seldom.
 type Table struct {
 	name    string
 	section string
@@ -48,22 +50,20 @@ type Table struct {
 	keyLen  int
 	clock   clock
 
-	mu           sync.Mutex
+	mu           sync.Mutex // of what is declared; taken before a shard's
 	schema       *schema
 	declarations []declaration // each another one; the latest is last
-	store        store
-	index        index
-	queue        expiryQueue
-	logs         [2]updateLog
-	position     uint64 // of the newest entry in either log
-	servers      stringTable
-	stats        Stats
+
+	shards     []shard
+	shardShift uint // what of a hash is left names a shard
+	changed    changedLog
 }
 
-// Stats are counts since the table was created, but for Entries.
+// Stats are counts since the table was created, but for the first three.
 type Stats struct {
 	Entries  int    // now
 	Capacity int    // entries that there is memory for now
+	Record   int    // bytes of a record: header, key, values
 	Merged   uint64 // updates that were taken
 	Stale    uint64 // rows of lessons that were not: a fresher entry was known
 	Expired  uint64 // entries whose lifetime ended
@@ -76,7 +76,7 @@ type clock struct{ epoch time.Time }
 // tick is at least 1: 0 stands for never.
 func (c clock) tick(now time.Time) int64 { return max(now.Sub(c.epoch).Milliseconds(), 0) + 1 }
 
-func newTable(section string, c clock, def *protocol.Definition) *Table {
+func newTable(section string, c clock, shards int, def *protocol.Definition) *Table {
 	t := &Table{
 		name:    def.Name,
 		section: section,
@@ -85,7 +85,11 @@ func newTable(section string, c clock, def *protocol.Definition) *Table {
 		clock:   c,
 		schema:  &schema{def: protocol.Definition{Name: def.Name, KeyType: def.KeyType, KeyLen: def.KeyLen}},
 	}
-	t.store.keyArea = min(longestKey(def), inlineKey)
+	t.shards = make([]shard, shards)
+	t.shardShift = uint(65 - bits.Len(uint(shards))) // 64 for one shard: nothing is left
+	for i := range t.shards {
+		t.shards[i].init(t, i, min(longestKey(def), inlineKey))
+	}
 	return t
 }
 
@@ -141,13 +145,11 @@ func (t *Table) Schema() (*protocol.Definition, *protocol.Layout) {
 }
 
 // Stats returns the table's counts.
-func (t *Table) Stats() Stats {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := t.stats
-	s.Entries = t.index.used
-	s.Capacity = len(t.store.chunks[0]) * chunkRecords
-	return s
+func (t *Table) Stats() (all Stats) {
+	for i := range t.shards {
+		t.shards[i].addStats(&all)
+	}
+	return all
 }
 
 // A declaration is what some of the table's declarers say of it.
@@ -203,35 +205,17 @@ func (t *Table) union() *protocol.Definition {
 	return all
 }
 
-// adopt makes the schema that of def.
+// adopt makes the schema that of def, one shard after the other.
 func (t *Table) adopt(def *protocol.Definition) {
 	old := t.schema
 	if *def == old.def && old.groups > 0 {
 		return
 	}
-	next, group, size, moved := old.with(def, headerSize+t.store.keyArea)
-	if !next.columns[protocol.ServerKey].present {
-		t.servers = stringTable{}
-	}
-	before := t.store.view
-	t.store.setGroup(group, size)
+	next, change := old.with(def, headerSize+t.shards[0].store.keyArea)
 	t.schema = next
-	for _, dt := range moved {
-		from, to := old.columns[dt], next.columns[dt]
-		n := min(from.size(), to.size())
-		for s := range t.store.next {
-			copy(t.store.record(to.group, s)[to.offset:], before.record(from.group, s)[from.offset:from.offset+n])
-		}
+	for i := range t.shards {
+		t.shards[i].adopt(next, change)
 	}
-}
-
-// place is told by the expiry queue where an entry stands.
-func (t *Table) place(s slot, position int32) {
-	putUint32(t.store.record(0, s), atQueue, uint32(position))
-}
-
-func (t *Table) find(key []byte, hash uint64) (slot, bool) {
-	return t.index.find(hash, func(s slot) bool { return bytes.Equal(t.store.key(s), key) })
 }
 
 // A Source carries the updates of one definition, as one session brought it,
@@ -265,6 +249,19 @@ func (src *Source) LessonAsked(now time.Time) {
 	clear(src.doubted)
 }
 
+func (src *Source) doubt(id uint32) {
+	if src.doubted == nil {
+		src.doubted = map[uint32]bool{}
+	}
+	if len(src.doubted) < maxDoubted {
+		src.doubted[id] = true
+	}
+}
+
+// maxDoubted bounds the ids that are remembered for one source: they are of
+// keys that changed live while the lesson was under way.
+const maxDoubted = 1 << 16
+
 // Layout is how the updates have to be laid out.
 func (src *Source) Layout() *protocol.Layout { return src.layout }
 
@@ -275,47 +272,8 @@ func (src *Source) Table() *Table { return src.table }
 // allocated but for room that the table grows by.
 func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	t := src.table
-	tick := t.clock.tick(now)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if src.mapping == nil || src.mapping.schema != t.schema {
-		src.mapping = newMapping(src.layout, t.schema)
-	}
 	h := hash(u.Key)
-	s, known := t.find(u.Key, h)
-	if known && ended(t.store.record(0, s), tick) {
-		t.drop(s, h)
-		t.stats.Expired++
-		known = false
-	}
-	expire := src.expireAt(tick, u, how)
-	if expire != 0 && expire <= tick {
-		t.stats.Stale++
-		return false // taught at the very end of its life
-	}
-	if known && !t.fresher(s, src, u, tick, expire, how) {
-		t.stats.Stale++
-		return false
-	}
-	if known {
-		s = t.thaw(s, h)
-	} else {
-		s = t.create(u.Key, h)
-	}
-	r := t.store.record(0, s)
-	t.write(s, r, src.mapping, u, tick)
-	r[atOrigin] = src.Origin
-	t.setExpire(s, r, expire)
-	t.relog(s, r, how == Local)
-	clearFlag(r, flagUncertain|flagLive)
-	switch how {
-	case Pushed:
-		setFlag(r, flagUncertain)
-	case Live, Local:
-		setFlag(r, flagLive)
-	}
-	t.stats.Merged++
-	return true
+	return t.shard(h).merge(src, t.clock.tick(now), h, u, how)
 }
 
 // expireAt is the tick at which the entry ends after u: as long from now as
@@ -331,187 +289,23 @@ func (src *Source) expireAt(tick int64, u *protocol.Update, how How) int64 {
 	return tick + src.expire
 }
 
-// fresher reports whether u, which came at tick, is to replace the entry in s.
-func (t *Table) fresher(s slot, src *Source, u *protocol.Update, tick, expire int64, how How) bool {
-	r := t.store.record(0, s)
-	before := getInt64(r, atExpire)
-	// Of an entry of another origin only lifetimes can tell which is fresher.
-	others := r[atOrigin] != src.Origin && !has(r, flagUncertain) && expire != 0 && before != 0
-	switch how {
-	case Pushed:
-		return !others
-	case Replayed:
-		return (!others || src.doubted[u.ID]) && !t.equal(s, src.mapping, u)
-	case Taught:
-		if !u.Timed {
-			return false
-		}
-		if has(r, flagUncertain) {
-			return true
-		}
-		if expire == 0 || before == 0 || expire < before {
-			return false
-		}
-		if t.equal(s, src.mapping, u) {
-			return expire-before > underWay
-		}
-		// A lifetime counts from the arrival of its row: one that was under
-		// way looks fresher by that than it is. A live change does not. Where
-		// it was the row that was fresher, the peer sends it again after the
-		// lesson, as a replay.
-		if src.lessonFrom != 0 && others && has(r, flagLive) && expire-before <= tick-src.lessonFrom {
-			src.doubt(u.ID)
-			return false
-		}
-	}
-	return true
-}
-
-func (src *Source) doubt(id uint32) {
-	if src.doubted == nil {
-		src.doubted = map[uint32]bool{}
-	}
-	if len(src.doubted) < maxDoubted {
-		src.doubted[id] = true
-	}
-}
-
-// maxDoubted bounds the ids that are remembered for one source: they are of
-// keys that changed live while the lesson was under way.
-const maxDoubted = 1 << 16
-
-// underWay is how much longer, in ms, an entry may live by a row of a lesson
-// than by what is known, without that being news: each copy of an entry lives
-// longer than the last one by the time that it was under way. Two that teach
-// each other would go on for ever, as what is news to one is taught again.
-const underWay = 1000
-
-// ended reports whether the lifetime of a record is over at tick.
-func ended(r []byte, tick int64) bool {
-	e := getInt64(r, atExpire)
-	return e != 0 && e <= tick
-}
-
-func (t *Table) create(key []byte, hash uint64) slot {
-	s := t.store.alloc()
-	t.store.setKey(s, key)
-	t.place(s, -1)
-	t.index.insert(hash, s)
-	return s
-}
-
-// thaw returns a slot of the entry in s that may be written to: s itself, or a
-// copy that takes its place where a reader has s pinned.
-func (t *Table) thaw(s slot, hash uint64) slot {
-	if pins(t.store.record(0, s)) == 0 {
-		return s
-	}
-	c := t.store.alloc()
-	t.store.copyTo(c, s)
-	r := t.store.record(0, c)
-	t.servers.addUse(t.serverID(c))
-	t.index.replace(hash, s, c)
-	t.log(r).replace(positionOf(r), c)
-	if q := int32(getUint32(r, atQueue)); q >= 0 {
-		t.queue.heap[q].s = c
-	}
-	setFlag(t.store.record(0, s), flagDead)
-	return c
-}
-
-// drop takes the entry in s out of the table. A pinned record stays until its
-// last reader is done.
-func (t *Table) drop(s slot, hash uint64) {
-	r := t.store.record(0, s)
-	t.index.remove(hash, s)
-	t.log(r).remove(positionOf(r))
-	if q := int32(getUint32(r, atQueue)); q >= 0 {
-		t.queue.remove(t, q)
-	}
-	if pins(r) > 0 {
-		setFlag(r, flagDead)
-		return
-	}
-	t.free(s)
-}
-
-func (t *Table) free(s slot) {
-	t.servers.release(t.serverID(s))
-	t.store.release(s)
-}
-
-// setExpire lets s, of which r is the record, end at expire.
-func (t *Table) setExpire(s slot, r []byte, expire int64) {
-	before := getInt64(r, atExpire)
-	putInt64(r, atExpire, expire)
-	q := int32(getUint32(r, atQueue))
-	switch {
-	case expire == 0 && q >= 0:
-		t.queue.remove(t, q)
-		t.place(s, -1)
-	case expire != 0 && q < 0:
-		t.queue.push(t, expire, s)
-	case expire < before && expire < t.queue.heap[q].at: // where not, the queue is not even touched
-		t.queue.move(t, q, expire)
-	}
-}
-
-func positionOf(r []byte) uint64 { return uint64(getInt64(r, atPosition)) }
-
-func (t *Table) log(r []byte) *updateLog {
-	if has(r, flagLocal) {
-		return &t.logs[Changed]
-	}
-	return &t.logs[Learned]
-}
-
-// relog makes s, of which r is the record, the newest entry of its log.
-func (t *Table) relog(s slot, r []byte, local bool) {
-	if at := positionOf(r); at != 0 {
-		t.log(r).remove(at)
-	}
-	if local {
-		setFlag(r, flagLocal)
-	} else {
-		clearFlag(r, flagLocal)
-	}
-	t.position++
-	putInt64(r, atPosition, int64(t.position))
-	t.log(r).append(t.position, s)
-}
-
-// Expire drops at most budget entries whose lifetime is over at now and
-// returns how many, and when to call again: the instant of the next end, or
-// now where the budget was used up. The instant is zero where no entry ends.
+// Expire drops at most budget entries of a shard whose lifetime is over at now
+// and returns how many in all, and when to call again: the instant of the next
+// end, or now where there is more to do. The instant is zero where no entry
+// ends. A shard that is busy is passed over: who teaches and merges goes first,
+// but for no more than [maxPutOff] calls.
 func (t *Table) Expire(now time.Time, budget int) (dropped int, again time.Time) {
 	tick := t.clock.tick(now)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for range budget {
-		d, ok := t.queue.front()
-		if !ok {
-			return dropped, time.Time{}
+	next := int64(0)
+	for i := range t.shards {
+		n, at := t.shards[i].expire(tick, budget)
+		dropped += n
+		if at != 0 && (next == 0 || at < next) {
+			next = at
 		}
-		if d.at > tick {
-			return dropped, now.Add(time.Duration(d.at-tick) * time.Millisecond)
-		}
-		if e := getInt64(t.store.record(0, d.s), atExpire); e > d.at {
-			t.queue.move(t, 0, e) // its lifetime was extended meanwhile
-			continue
-		}
-		t.drop(d.s, hash(t.store.key(d.s)))
-		t.stats.Expired++
-		dropped++
 	}
-	return dropped, now
-}
-
-// remaining is the lifetime of a record that is left at tick, in ms. It is 0
-// for an entry that lives for ever.
-func remaining(r []byte, tick int64) uint32 {
-	e := getInt64(r, atExpire)
-	if e == 0 {
-		return 0
+	if next == 0 {
+		return dropped, time.Time{}
 	}
-	return uint32(min(max(e-tick, 0), math.MaxUint32))
+	return dropped, now.Add(time.Duration(max(next-tick, 0)) * time.Millisecond)
 }

@@ -10,11 +10,10 @@ import (
 // any lag, cost nothing here.
 //
 // The log is cut into blocks. The last one is dense, a cell a position. A block
-// of which three quarters have changed again, and so left it, is packed; where
-// blocks become many for what they hold, neighbours are joined. Memory stays in
-// proportion to the entries, whatever the number of updates: at most 4 cells
-// for an entry in the log, and for 32 of them a block, but for the last block
-// and a few more.
+// of which three quarters have changed again, and so left it, is packed, and
+// joined with a neighbour where both are small. Memory stays in proportion to
+// the entries, whatever the number of updates: at most 4 cells for an entry in
+// the log, and for 32 of them a block, but for the last block and a few more.
 type updateLog struct {
 	blocks []*logBlock // in order of positions
 	bases  []uint64    // of the blocks, side by side for the search
@@ -22,10 +21,7 @@ type updateLog struct {
 	spare  []uint32    // cells of a block that was packed, for the next one
 }
 
-const (
-	blockLen  = 512
-	fewBlocks = 16 // are not worth joining
-)
+const blockLen = 512
 
 type logBlock struct {
 	base  uint64   // position of the first cell
@@ -44,10 +40,8 @@ func (l *updateLog) append(position uint64, s slot) {
 	if b == nil || position-b.base >= blockLen {
 		b = l.begin(position)
 	}
-	// Positions are counted up for two logs together: the cells between are
-	// the other log's.
 	for uint64(len(b.slots)) < position-b.base {
-		b.slots = append(b.slots, 0)
+		b.slots = append(b.slots, 0) // a position that was not used
 	}
 	b.slots = append(b.slots, uint32(s)+1)
 	b.live++
@@ -65,7 +59,7 @@ func (l *updateLog) begin(position uint64) *logBlock {
 		l.settle(n - 1)
 	}
 	b := &logBlock{base: position, slots: l.spare[:0]}
-	if l.spare == nil {
+	if l.spare == nil && len(l.blocks) > 0 {
 		b.slots = make([]uint32, 0, blockLen)
 	}
 	l.spare = nil
@@ -86,20 +80,38 @@ func (l *updateLog) remove(position uint64) {
 	}
 }
 
-// settle packs block i where most of its cells are free. Blocks may have other
-// indices after it.
+// settle packs block i where most of its cells are free, and joins it with a
+// neighbour where both are small. Blocks may have other indices after it.
 func (l *updateLog) settle(i int) {
 	b := l.blocks[i]
-	if 4*b.live > cap(b.slots) || cap(b.slots) == 0 {
+	if 4*b.live > cap(b.slots) {
 		return
 	}
 	if b.offsets == nil {
 		l.spare = b.slots
 	}
-	l.blocks[i] = packed(b)
-	if len(l.blocks) > fewBlocks && l.live < 32*len(l.blocks) {
-		l.join()
+	last := len(l.blocks) - 1
+	switch {
+	case b.live == 0:
+		l.blocks, l.bases = slices.Delete(l.blocks, i, i+1), slices.Delete(l.bases, i, i+1)
+	case i > 0 && joinable(l.blocks[i-1], b):
+		l.pack(i-1, i)
+	case i+1 < last && joinable(b, l.blocks[i+1]):
+		l.pack(i, i+1)
+	default:
+		l.pack(i, i)
 	}
+}
+
+// joinable reports whether two neighbours are small enough to be one.
+func joinable(a, b *logBlock) bool {
+	return a.live+b.live <= blockLen/2 && b.end()-a.base <= math.MaxUint32
+}
+
+// pack makes the blocks i to j one, of their cells in use.
+func (l *updateLog) pack(i, j int) {
+	l.blocks[i] = packed(l.blocks[i : j+1]...)
+	l.blocks, l.bases = slices.Delete(l.blocks, i+1, j+1), slices.Delete(l.bases, i+1, j+1)
 }
 
 // replace makes the entry at position that of s.
@@ -108,21 +120,37 @@ func (l *updateLog) replace(position uint64, s slot) {
 	b.slots[b.seek(position)] = uint32(s) + 1
 }
 
-// next returns the first entry after position.
-func (l *updateLog) next(position uint64) (at uint64, s slot, ok bool) {
-	if len(l.blocks) == 0 {
-		return 0, 0, false
+// A logReader goes over the entries of a log that does not change meanwhile.
+type logReader struct {
+	blocks []*logBlock
+	cell   int
+	// What next has found.
+	position uint64
+	slot     slot
+}
+
+// after returns a reader of the entries after position.
+func (l *updateLog) after(position uint64) logReader {
+	r := logReader{blocks: l.blocks[max(l.block(position+1), 0):]}
+	if len(r.blocks) > 0 {
+		r.cell = r.blocks[0].seek(position + 1)
 	}
-	i := max(l.block(position+1), 0)
-	for ; i < len(l.blocks); i++ {
-		b := l.blocks[i]
-		for c := b.seek(position + 1); c < len(b.slots); c++ {
+	return r
+}
+
+// next goes on to the next entry, and reports whether there is one.
+func (r *logReader) next() bool {
+	for ; len(r.blocks) > 0; r.blocks, r.cell = r.blocks[1:], 0 {
+		for b := r.blocks[0]; r.cell < len(b.slots); {
+			c := r.cell
+			r.cell++
 			if v := b.slots[c]; v != 0 {
-				return b.position(c), slot(v - 1), true
+				r.position, r.slot = b.position(c), slot(v-1)
+				return true
 			}
 		}
 	}
-	return 0, 0, false
+	return false
 }
 
 // block returns the index of the last block that begins at or before
@@ -133,35 +161,6 @@ func (l *updateLog) block(position uint64) int {
 		return i
 	}
 	return i - 1
-}
-
-// join drops empty blocks and packs small neighbours into one. The last block
-// stays as it is. Any two blocks that remain have more than half a block's
-// entries, so that much has to change before there are too many again.
-func (l *updateLog) join() {
-	last := l.blocks[len(l.blocks)-1]
-	blocks := slices.DeleteFunc(l.blocks[:len(l.blocks)-1], func(b *logBlock) bool { return b.live == 0 })
-	kept := blocks[:0]
-	for len(blocks) > 0 {
-		n, live := 1, blocks[0].live
-		for n < len(blocks) && live+blocks[n].live <= blockLen/2 && blocks[n].end()-blocks[0].base <= math.MaxUint32 {
-			live += blocks[n].live
-			n++
-		}
-		b := blocks[0]
-		if n > 1 {
-			b = packed(blocks[:n]...)
-		}
-		kept = append(kept, b)
-		blocks = blocks[n:]
-	}
-	all := l.blocks
-	l.blocks = append(kept, last)
-	clear(all[len(l.blocks):])
-	l.bases = l.bases[:0]
-	for _, b := range l.blocks {
-		l.bases = append(l.bases, b.base)
-	}
 }
 
 // packed returns a block of the cells in use of blocks, one behind the other.

@@ -8,58 +8,69 @@ import (
 
 // write stores what u brings in s, of which r is the record. Columns that u
 // does not bring stay as they are; a rate among them only ages.
-func (t *Table) write(s slot, r []byte, m *mapping, u *protocol.Update, tick int64) {
-	if before := getInt64(r, atStamp); before != 0 {
+func (sh *shard) write(s slot, r []byte, m *mapping, u *protocol.Update, tick int64) {
+	if before := get48(r, atStamp); before != 0 {
 		tick = max(tick, before) // a clock read earlier than another's runs nothing back
 		if m.partial {
-			t.age(s, tick-before)
+			sh.age(s, tick-before)
 		}
 	}
-	putInt64(r, atStamp, tick)
+	put48(r, atStamp, tick)
 	group := 0
 	for i := range m.pairs {
 		p := &m.pairs[i]
 		if p.column.group != group {
 			group = p.column.group
-			r = t.store.record(group, s)
+			r = sh.store.record(group, s)
 		}
-		storeValues(r[p.column.offset:], p.column.kind, u.Values[p.from:], p.column.elements)
+		storeValues(r[p.column.offset:], &p.column, u.Values[p.from:])
 	}
 	if m.server != nil {
-		r := t.store.record(m.server.group, s)
+		r := sh.store.record(m.server.group, s)
 		had := getUint32(r, m.server.offset)
-		if t.servers.get(had) != u.ServerKey {
-			putUint32(r, m.server.offset, t.servers.acquire(u.ServerKey))
-			t.servers.release(had)
+		if sh.servers.get(had) != u.ServerKey {
+			putUint32(r, m.server.offset, sh.servers.acquire(u.ServerKey))
+			sh.servers.release(had)
 		}
 	}
 }
 
-func storeValues(r []byte, k protocol.Kind, values []uint64, elements int) {
-	switch k {
-	case protocol.Unsigned64:
-		for i := range elements {
+func storeValues(r []byte, c *column, values []uint64) {
+	if c.kind == protocol.Unsigned64 {
+		for i := range c.elements {
 			binary.LittleEndian.PutUint64(r[8*i:], values[i])
 		}
-	default:
-		for i := range elements * k.Words() {
-			binary.LittleEndian.PutUint32(r[4*i:], uint32(values[i]))
-		}
+		return
+	}
+	n := c.elements
+	if c.kind == protocol.Rate {
+		n *= 3
+	}
+	for i, v := range values[:n] {
+		binary.LittleEndian.PutUint32(r[4*i:], uint32(v))
 	}
 }
 
-func loadValues(r []byte, k protocol.Kind, values []uint64, elements int) {
-	switch k {
+// loadValues reads the values of c; its rates are as of ms ago.
+func loadValues(r []byte, c *column, values []uint64, ms int64) {
+	switch c.kind {
 	case protocol.Unsigned64:
-		for i := range elements {
+		for i := range c.elements {
 			values[i] = binary.LittleEndian.Uint64(r[8*i:])
 		}
 	case protocol.Signed32:
-		for i := range elements {
+		for i := range c.elements {
 			values[i] = uint64(int64(int32(binary.LittleEndian.Uint32(r[4*i:]))))
 		}
+	case protocol.Rate:
+		for i := range c.elements {
+			r, v := r[12*i:12*i+12], values[3*i:3*i+3]
+			v[0] = uint64(ageRate(binary.LittleEndian.Uint32(r), ms))
+			v[1] = uint64(binary.LittleEndian.Uint32(r[4:]))
+			v[2] = uint64(binary.LittleEndian.Uint32(r[8:]))
+		}
 	default:
-		for i := range elements * k.Words() {
+		for i := range c.elements {
 			values[i] = uint64(binary.LittleEndian.Uint32(r[4*i:]))
 		}
 	}
@@ -67,13 +78,13 @@ func loadValues(r []byte, k protocol.Kind, values []uint64, elements int) {
 
 // age makes the rates of s, which are as of the record's stamp, ones of ms
 // later.
-func (t *Table) age(s slot, ms int64) {
-	for i := range t.schema.columns {
-		c := &t.schema.columns[i]
+func (sh *shard) age(s slot, ms int64) {
+	for i := range sh.schema.columns {
+		c := &sh.schema.columns[i]
 		if !c.present || c.kind != protocol.Rate {
 			continue
 		}
-		r := t.store.record(c.group, s)[c.offset:]
+		r := sh.store.record(c.group, s)[c.offset:]
 		for e := range c.elements {
 			putUint32(r, 12*e, ageRate(getUint32(r, 12*e), ms))
 		}
@@ -82,10 +93,10 @@ func (t *Table) age(s slot, ms int64) {
 
 // equal reports whether the values of u are those of the entry in s. The ages
 // of rates are left aside: they grow by themselves.
-func (t *Table) equal(s slot, m *mapping, u *protocol.Update) bool {
+func (sh *shard) equal(s slot, m *mapping, u *protocol.Update) bool {
 	for i := range m.pairs {
 		p := &m.pairs[i]
-		r := t.store.record(p.column.group, s)[p.column.offset:]
+		r := sh.store.record(p.column.group, s)[p.column.offset:]
 		for e := range p.column.elements {
 			if !equalValue(r, p.column.kind, u.Values[p.from:], e) {
 				return false
@@ -93,7 +104,7 @@ func (t *Table) equal(s slot, m *mapping, u *protocol.Update) bool {
 		}
 	}
 	if m.server != nil {
-		return t.servers.get(t.serverID(s)) == u.ServerKey
+		return sh.servers.get(sh.serverID(s)) == u.ServerKey
 	}
 	return true
 }
@@ -109,10 +120,10 @@ func equalValue(r []byte, k protocol.Kind, values []uint64, e int) bool {
 }
 
 // serverID is the id of the server key of s among the table's strings.
-func (t *Table) serverID(s slot) uint32 {
-	c := &t.schema.columns[protocol.ServerKey]
+func (sh *shard) serverID(s slot) uint32 {
+	c := &sh.schema.columns[protocol.ServerKey]
 	if !c.present {
 		return 0
 	}
-	return getUint32(t.store.record(c.group, s), c.offset)
+	return getUint32(sh.store.record(c.group, s), c.offset)
 }

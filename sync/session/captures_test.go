@@ -88,7 +88,7 @@ type mirror struct {
 }
 
 func newMirror() *mirror {
-	return &mirror{now: epoch, tables: table.NewSet("mypeers", epoch), peers: map[string]*session.Peer{}}
+	return &mirror{now: epoch, tables: table.NewSet("mypeers", epoch).WithShards(1), peers: map[string]*session.Peer{}}
 }
 
 // play feeds a session with the bytes of src, and takes what it says after each
@@ -260,21 +260,13 @@ func (m *mirror) show() map[string][]string {
 	for _, t := range m.tables.Tables() {
 		def := t.Definition()
 		all[t.FullName()] = []string{}
-		for log := range table.Log(2) {
-			var b table.Batch
-			var u protocol.Update
-			for at := t.Read(log, 0, 100, m.now, &b); b.Len() > 0; at = t.Read(log, at, 100, m.now, &b) {
-				for i := range b.Len() {
-					b.Update(i, m.now, &u)
-					line := keyText(def.KeyType, u.Key)
-					if !b.Expires(i) {
-						line += " exp=0"
-					}
-					all[t.FullName()] = append(all[t.FullName()], line+read(&def, b.Layout(), &u))
-				}
-				b.Release()
+		each(t, m.now, func(b *table.Batch, i int, u *protocol.Update) {
+			line := keyText(def.KeyType, u.Key)
+			if !b.Expires(i) {
+				line += " exp=0"
 			}
-		}
+			all[t.FullName()] = append(all[t.FullName()], line+read(&def, b.Layout(), u))
+		})
 	}
 	return all
 }

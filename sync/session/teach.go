@@ -17,7 +17,7 @@ type teaching struct {
 
 	// Of the first table:
 	defined bool // it was
-	pass    int  // through its logs, see passes
+	pass    int  // through its entries, see passes
 
 	// A lesson is kept open for what others are about to teach us: a peer
 	// that comes up along with us would miss it. The tables are gone through
@@ -29,10 +29,19 @@ type teaching struct {
 	upToDate bool      // when that began
 }
 
-// passes are in which order the logs of a table are taught. An entry that was
-// changed here may be changed by a peer meanwhile: it goes to the end of the
-// learned ones, which were read already, and are read on.
-var passes = [...]table.Log{table.Learned, table.Changed, table.Learned}
+// A reading goes on from where it stopped, through one part of a table.
+type reading int
+
+const (
+	toTeachLearned reading = iota
+	toTeachChanged
+	toPush
+)
+
+// passes are in which order a table is taught. An entry that was changed here
+// may be changed by a peer meanwhile: it goes to the end of the learned ones,
+// which were read already, and are read on.
+var passes = [...]reading{toTeachLearned, toTeachChanged, toTeachLearned}
 
 type teachState int
 
@@ -50,8 +59,25 @@ type localTable struct {
 	// pushed is how far the log of local changes was sent; acked how far the
 	// peer took it. acked <= pushed.
 	pushed, acked uint64
-	taught        [2]uint64 // how far each log is, in the lesson under way
-	passedOver    bool      // some entry was, in the lesson under way
+	// learned and changed are how far the lesson under way is.
+	learned    table.LearnedCursor
+	changed    uint64
+	passedOver bool // some entry was
+}
+
+// begin begins a lesson at its beginning.
+func (l *localTable) begin() { l.learned, l.changed, l.passedOver = table.LearnedCursor{}, 0, false }
+
+// read pins the entries that are next.
+func (l *localTable) read(r reading, limit int, now time.Time, b *table.Batch) {
+	switch r {
+	case toTeachLearned:
+		l.table.ReadLearned(&l.learned, limit, now, b)
+	case toTeachChanged:
+		l.changed = l.table.ReadChanged(l.changed, limit, now, b)
+	case toPush:
+		l.pushed = l.table.ReadChanged(l.pushed, limit, now, b)
+	}
 }
 
 // teach begins a lesson, or begins it again: whoever asks twice has lost the
@@ -59,7 +85,7 @@ type localTable struct {
 func (s *Session) teach(now time.Time) {
 	s.refreshLocal()
 	for _, l := range s.local {
-		l.taught, l.passedOver = [2]uint64{}, false
+		l.begin()
 	}
 	s.teaching = teaching{state: teachingTables, tables: s.local, until: now.Add(openAtMost)}
 	s.learning.began = now
@@ -126,7 +152,7 @@ func (s *Session) appendUpdates(now time.Time, b []byte) []byte {
 	for _, l := range s.local {
 		if left > 0 && s.cfg.Peer.takes(l.table) {
 			var n int
-			b, l.pushed, n = s.appendBatch(now, b, l, table.Changed, l.pushed, left)
+			b, n = s.appendBatch(now, b, l, toPush, left)
 			left -= n
 		}
 	}
@@ -145,7 +171,7 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 				return b
 			}
 			if t.last && l.passedOver {
-				l.taught, l.passedOver = [2]uint64{}, false
+				l.begin()
 			}
 			if !t.defined && (t.look.IsZero() || l.layout == nil) {
 				// Empty tables are defined too. It costs as much as an update.
@@ -178,8 +204,8 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 func (s *Session) appendEntries(now time.Time, b []byte, l *localTable, left int) ([]byte, int) {
 	t := &s.teaching
 	for t.pass < len(passes) && left > 0 {
-		log, n := passes[t.pass], 0
-		b, l.taught[log], n = s.appendBatch(now, b, l, log, l.taught[log], left)
+		var n int
+		b, n = s.appendBatch(now, b, l, passes[t.pass], left)
 		if n == 0 {
 			t.pass++
 		}
@@ -189,19 +215,17 @@ func (s *Session) appendEntries(now time.Time, b []byte, l *localTable, left int
 	return b, left
 }
 
-// appendBatch appends up to limit entries of a log from position on, and
-// returns the position to go on from and how many they were: 0 only where there
-// are no more.
-func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, log table.Log, position uint64, limit int) ([]byte, uint64, int) {
-	n := 0
+// appendBatch appends up to limit entries that are next, and returns how many
+// they were: 0 only where there are no more.
+func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, r reading, limit int) (_ []byte, n int) {
 	for more := true; more && n == 0; {
-		position = l.table.Read(log, position, limit, now, &s.batch)
+		l.read(r, limit, now, &s.batch)
 		if more = s.batch.Len() > 0; more {
 			b, n = s.appendPinned(now, b, l)
 		}
 		s.batch.Release()
 	}
-	return b, position, n
+	return b, n
 }
 
 // appendPinned appends what the batch holds and returns how many that were.

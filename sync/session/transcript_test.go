@@ -107,7 +107,7 @@ type actor struct {
 
 // play returns the text with what comes of it.
 func play(text string) (string, error) {
-	st := &stage{now: epoch, tables: table.NewSet("mypeers", epoch), upToDate: true}
+	st := &stage{now: epoch, tables: table.NewSet("mypeers", epoch).WithShards(1), upToDate: true}
 	st.peer = &actor{}
 	st.peers = []*actor{st.peer}
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -354,23 +354,41 @@ func (st *stage) show(names []string) error {
 // entries are the entries of a table as text, in the order of their keys. The
 // locally changed ones are marked.
 func entries(t *table.Table, now time.Time) (lines []string) {
-	for log, mark := range []string{"", " (changed here)"} {
-		var b table.Batch
-		var u protocol.Update
-		for at := t.Read(table.Log(log), 0, 100, now, &b); b.Len() > 0; at = t.Read(table.Log(log), at, 100, now, &b) {
+	each(t, now, func(b *table.Batch, i int, u *protocol.Update) {
+		life, mark := "", ""
+		if b.Expires(i) {
+			life = fmt.Sprintf(" %dms", u.Remaining)
+		}
+		if b.Local(i) {
+			mark = " (changed here)"
+		}
+		lines = append(lines, keyText(t.KeyType(), u.Key)+life+valuesText(b.Layout(), u, false)+mark)
+	})
+	slices.Sort(lines)
+	return lines
+}
+
+// each calls f for all entries of a table: those that were learned first, then
+// those that were changed here, each by their last change.
+func each(t *table.Table, now time.Time, f func(b *table.Batch, i int, u *protocol.Update)) {
+	var (
+		b       table.Batch
+		u       protocol.Update
+		learned table.LearnedCursor
+		changed uint64
+	)
+	for _, read := range []func(){
+		func() { t.ReadLearned(&learned, 100, now, &b) },
+		func() { changed = t.ReadChanged(changed, 100, now, &b) },
+	} {
+		for read(); b.Len() > 0; read() {
 			for i := range b.Len() {
 				b.Update(i, now, &u)
-				life := fmt.Sprintf(" %dms", u.Remaining)
-				if !b.Expires(i) {
-					life = ""
-				}
-				lines = append(lines, keyText(t.KeyType(), u.Key)+life+valuesText(b.Layout(), &u, false)+mark)
+				f(&b, i, &u)
 			}
 			b.Release()
 		}
 	}
-	slices.Sort(lines)
-	return lines
 }
 
 func eventText(e session.Event) string {

@@ -1,0 +1,368 @@
+package table
+
+import (
+	"bytes"
+	"math"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+
+	"github.com/peersd/peersd/protocol"
+)
+
+// maxShards bounds how many shards a table has, a power of two.
+const maxShards = 64
+
+// shardsFor is how many shards a table has where cpus goroutines can run at
+// once: enough that two of them seldom meet.
+func shardsFor(cpus int) int {
+	return min(1<<bits.Len(uint(4*cpus-1)), maxShards)
+}
+
+// maxPutOff is how often in a row a busy shard is passed over by the cleaner.
+const maxPutOff = 10
+
+// A shard holds the entries of some of a table's keys.
+type shard struct {
+	table  *Table
+	number int
+	_      [64]byte // its lock has no neighbour's in the same cache line
+
+	mu        sync.Mutex
+	schema    *schema
+	migration *migration // to the next schema, nil where there is none
+	store     store
+	index     index
+	queue     expiryQueue
+	learned   updateLog
+	position  uint64 // of the newest entry in learned
+	servers   stringTable
+	merged    uint64
+	stale     uint64
+	expired   uint64
+
+	putOff atomic.Int32 // how often the cleaner has passed over it; not under mu
+}
+
+// shard is where the key of that hash belongs: always the same one.
+func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shardShift] }
+
+func (sh *shard) init(t *Table, number, keyArea int) {
+	sh.table, sh.number, sh.schema = t, number, t.schema
+	sh.store.keyArea = keyArea
+}
+
+func (sh *shard) addStats(all *Stats) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	all.Entries += sh.index.used
+	for i := range sh.store.chunkCount() {
+		all.Capacity += chunkLen(i, firstShift, chunkShift)
+	}
+	all.Record = 0
+	for _, size := range sh.store.size {
+		all.Record += size
+	}
+	all.Merged += sh.merged
+	all.Stale += sh.stale
+	all.Expired += sh.expired
+}
+
+// place is told by the expiry queue where an entry stands.
+func (sh *shard) place(s slot, position int32) {
+	putUint32(sh.store.record(0, s), atQueue, uint32(position))
+}
+
+// find returns the entry of key and its record, which is nil where there is
+// none.
+func (sh *shard) find(key []byte, hash uint64) (slot, []byte) {
+	for p := sh.index.probe(hash); p.next(); {
+		if r := sh.store.record(0, p.slot); bytes.Equal(sh.store.key(r), key) {
+			return p.slot, r
+		}
+	}
+	return 0, nil
+}
+
+// merge takes one update of src and reports whether it changed the shard.
+func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, how How) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if src.mapping == nil || src.mapping.schema != sh.schema {
+		src.mapping = newMapping(src.layout, sh.schema)
+	}
+	s, r := sh.find(u.Key, h)
+	if r != nil && ended(r, tick) {
+		sh.drop(s, r, h)
+		sh.expired++
+		r = nil
+	}
+	expire := src.expireAt(tick, u, how)
+	if expire != 0 && expire <= tick {
+		sh.stale++
+		return false // taught at the very end of its life
+	}
+	switch {
+	case r != nil && !sh.fresher(s, r, src, u, tick, expire, how):
+		sh.stale++
+		return false
+	case r != nil && pins(r) == 0:
+	case sh.store.full():
+		return false
+	case r != nil:
+		s, r = sh.thaw(s, r, h)
+	default:
+		s, r = sh.create(u.Key, h)
+	}
+	sh.write(s, r, src.mapping, u, tick)
+	r[atOrigin] = src.Origin
+	sh.setExpire(s, r, expire)
+	sh.relog(s, r, how == Local)
+	sh.migration.changed(&sh.store, s)
+	clearFlag(r, flagUncertain|flagLive)
+	switch how {
+	case Pushed:
+		setFlag(r, flagUncertain)
+	case Live, Local:
+		setFlag(r, flagLive)
+	}
+	sh.merged++
+	return true
+}
+
+// fresher reports whether u, which came at tick, is to replace the entry in s, of
+// which r is the record.
+func (sh *shard) fresher(s slot, r []byte, src *Source, u *protocol.Update, tick, expire int64, how How) bool {
+	before := get48(r, atExpire)
+	// Of an entry of another origin only lifetimes can tell which is fresher.
+	others := r[atOrigin] != src.Origin && !has(r, flagUncertain) && expire != 0 && before != 0
+	switch how {
+	case Pushed:
+		return !others
+	case Replayed:
+		return (!others || src.doubted[u.ID]) && !sh.equal(s, src.mapping, u)
+	case Taught:
+		if !u.Timed {
+			return false
+		}
+		if has(r, flagUncertain) {
+			return true
+		}
+		if expire == 0 || before == 0 || expire < before {
+			return false
+		}
+		if sh.equal(s, src.mapping, u) {
+			return expire-before > underWay
+		}
+		// A lifetime counts from the arrival of its row: one that was under
+		// way looks fresher by that than it is. A live change does not. Where
+		// it was the row that was fresher, the peer sends it again after the
+		// lesson, as a replay.
+		if src.lessonFrom != 0 && others && has(r, flagLive) && expire-before <= tick-src.lessonFrom {
+			src.doubt(u.ID)
+			return false
+		}
+	}
+	return true
+}
+
+// underWay is how much longer, in ms, an entry may live by a row of a lesson
+// than by what is known, without that being news: each copy of an entry lives
+// longer than the last one by the time that it was under way. Two that teach
+// each other would go on for ever, as what is news to one is taught again.
+const underWay = 1000
+
+// ended reports whether the lifetime of a record is over at tick.
+func ended(r []byte, tick int64) bool {
+	e := get48(r, atExpire)
+	return e != 0 && e <= tick
+}
+
+// remaining is the lifetime of a record that is left at tick, in ms. It is 0
+// for an entry that lives for ever.
+func remaining(r []byte, tick int64) uint32 {
+	e := get48(r, atExpire)
+	if e == 0 {
+		return 0
+	}
+	return uint32(min(max(e-tick, 0), math.MaxUint32))
+}
+
+func (sh *shard) create(key []byte, hash uint64) (slot, []byte) {
+	s := sh.store.alloc()
+	r := sh.store.record(0, s)
+	sh.store.setKey(r, key)
+	putUint32(r, atQueue, notQueued)
+	sh.index.insert(hash, s)
+	return s, r
+}
+
+// thaw returns a copy of the entry in s, of which pinned is the record, that
+// takes its place and may be written to.
+func (sh *shard) thaw(s slot, pinned []byte, hash uint64) (slot, []byte) {
+	c := sh.store.alloc()
+	sh.store.copyTo(c, s)
+	r := sh.store.record(0, c)
+	sh.servers.addUse(sh.serverID(c))
+	sh.index.replace(hash, s, c)
+	if has(r, flagLocal) {
+		sh.table.changed.replace(positionOf(r), sh.entry(c))
+	} else {
+		sh.learned.replace(positionOf(r), c)
+	}
+	if q := int32(getUint32(r, atQueue)); q >= 0 {
+		sh.queue.replace(q, c)
+	}
+	setFlag(pinned, flagDead)
+	return c, r
+}
+
+// drop takes the entry in s, of which r is the record, out of the table. A
+// pinned record stays until its last reader is done.
+func (sh *shard) drop(s slot, r []byte, hash uint64) {
+	sh.index.remove(hash, s)
+	sh.unlog(r)
+	if q := int32(getUint32(r, atQueue)); q >= 0 {
+		sh.queue.remove(sh, q)
+	}
+	if pins(r) > 0 {
+		setFlag(r, flagDead)
+		return
+	}
+	sh.free(s)
+}
+
+func (sh *shard) free(s slot) {
+	sh.servers.release(sh.serverID(s))
+	sh.store.release(s)
+	sh.migration.changed(&sh.store, s)
+}
+
+// setExpire lets s, of which r is the record, end at expire.
+func (sh *shard) setExpire(s slot, r []byte, expire int64) {
+	before := get48(r, atExpire)
+	put48(r, atExpire, expire)
+	q := int32(getUint32(r, atQueue))
+	switch {
+	case expire == 0 && q >= 0:
+		sh.queue.remove(sh, q)
+		putUint32(r, atQueue, notQueued)
+	case expire != 0 && q < 0:
+		sh.queue.push(sh, expire, s)
+	case expire < before && expire < sh.queue.at(q): // where not, the queue is not even touched
+		sh.queue.move(sh, q, expire)
+	}
+}
+
+// notQueued is the position in the expiry queue of what never ends, as an int32
+// -1.
+const notQueued = math.MaxUint32
+
+func positionOf(r []byte) uint64 { return uint64(get48(r, atPosition)) }
+
+// relog makes s, of which r is the record, the newest entry of its log.
+func (sh *shard) relog(s slot, r []byte, local bool) {
+	if positionOf(r) != 0 {
+		sh.unlog(r)
+	}
+	if local {
+		setFlag(r, flagLocal)
+		put48(r, atPosition, int64(sh.table.changed.append(sh.entry(s))))
+		return
+	}
+	clearFlag(r, flagLocal)
+	sh.position++
+	put48(r, atPosition, int64(sh.position))
+	sh.learned.append(sh.position, s)
+}
+
+func (sh *shard) unlog(r []byte) {
+	if has(r, flagLocal) {
+		sh.table.changed.remove(positionOf(r))
+	} else {
+		sh.learned.remove(positionOf(r))
+	}
+}
+
+// expire drops at most budget entries that are over at tick, and returns how
+// many, and the tick at which there is more to do, 0 where there never is.
+func (sh *shard) expire(tick int64, budget int) (dropped int, next int64) {
+	if !sh.mu.TryLock() {
+		if sh.putOff.Add(1) <= maxPutOff {
+			return 0, tick + 1
+		}
+		sh.mu.Lock()
+	}
+	defer sh.mu.Unlock()
+	sh.putOff.Store(0)
+	for range budget {
+		d, ok := sh.queue.front()
+		if !ok {
+			return dropped, 0
+		}
+		if d.at() > tick {
+			return dropped, d.at()
+		}
+		r := sh.store.record(0, d.slot())
+		if e := get48(r, atExpire); e > tick {
+			sh.queue.move(sh, 0, e) // its lifetime was extended meanwhile
+			continue
+		}
+		sh.drop(d.slot(), r, hash(sh.store.key(r)))
+		sh.expired++
+		dropped++
+	}
+	return dropped, tick
+}
+
+// A changedLog is the order of a table's local changes, of all shards: their
+// number goes over the wire, and acks come back for it. Its lock is taken after
+// a shard's.
+type changedLog struct {
+	mu       sync.Mutex
+	log      updateLog
+	position uint64
+}
+
+// entry is how the changed log knows an entry: shard and slot.
+func (sh *shard) entry(s slot) slot { return slot(sh.number)<<slotBits | s }
+
+func (c *changedLog) append(e slot) (position uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.position++
+	c.log.append(c.position, e)
+	return c.position
+}
+
+func (c *changedLog) remove(position uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.remove(position)
+}
+
+func (c *changedLog) replace(position uint64, e slot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.replace(position, e)
+}
+
+// A logged is an entry of the log as it was read.
+type logged struct {
+	position uint64
+	entry    slot
+}
+
+func (l *logged) shard() int { return int(l.entry >> slotBits) }
+func (l *logged) slot() slot { return l.entry & slotMask }
+
+// after reads the first entries after position, as many as fit, and returns how
+// many. They may have left the log once they are looked at.
+func (c *changedLog) after(position uint64, into []logged) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for log := c.log.after(position); n < len(into) && log.next(); n++ {
+		into[n] = logged{log.position, log.slot}
+	}
+	return n
+}
