@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,12 +8,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/peersd/peersd/internal/haproxytest"
+	"github.com/peersd/peersd/internal/testkit"
 )
 
 // peersd is the path of the binary under test.
@@ -77,24 +76,7 @@ type daemon struct {
 	socket string
 	cmd    *exec.Cmd
 	ended  chan struct{}
-	log    *logBuffer
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log    *testkit.Output
 }
 
 // newDaemon prepares a daemon that listens on host, is of the section mypeers
@@ -106,7 +88,7 @@ func newDaemon(t testing.TB, host string, n int, args ...string) *daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &daemon{t: t, socket: filepath.Join(dir, "s"), log: &logBuffer{}}
+	d := &daemon{t: t, socket: filepath.Join(dir, "s"), log: &testkit.Output{}}
 	d.args = []string{"serve", "--listen", fmt.Sprintf("%s:%d", host, portPeersd), "--section", "mypeers",
 		"--socket", d.socket, "--log-level", "debug"}
 	for i := range n {

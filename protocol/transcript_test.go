@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/peersd/peersd/internal/testkit"
 	"github.com/peersd/peersd/protocol"
 )
 
@@ -46,7 +47,7 @@ func TestTranscripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got != string(want) {
-			t.Errorf("%s differs: %s", path, firstDifference(got, string(want)))
+			t.Errorf("%s differs: %s", path, testkit.FirstDifference(got, string(want)))
 		}
 	}
 }
@@ -74,16 +75,6 @@ func transcript(t *testing.T, c capture) string {
 		s += "\nerror: " + c.err.Error()
 	}
 	return s + "\n"
-}
-
-func firstDifference(got, want string) string {
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i := range min(len(g), len(w)) {
-		if g[i] != w[i] {
-			return fmt.Sprintf("line %d is\n%s\nnot\n%s", i+1, g[i], w[i])
-		}
-	}
-	return fmt.Sprintf("%d lines, not %d", len(g), len(w))
 }
 
 // However a stream arrives, the same messages come out of it; and what HAProxy

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/peersd/peersd/internal/testkit"
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
@@ -125,31 +126,13 @@ type running struct {
 	net    *network
 	in     *listener
 	tables *table.Set
-	log    *logged
+	log    *testkit.Output
 	stop   func() // and wait until all is over
-}
-
-// logged is what was logged, a line each.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // start runs a Hub of the name "peersd" that listens on "peersd:1".
 func start(t *testing.T, n *network, cfg Config) *running {
-	r := &running{t: t, net: n, log: &logged{}, tables: table.NewSet("mypeers", time.Now())}
+	r := &running{t: t, net: n, log: &testkit.Output{}, tables: table.NewSet("mypeers", time.Now())}
 	if cfg.Names == nil {
 		cfg.Names = []string{"peersd"}
 	}

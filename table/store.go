@@ -13,7 +13,7 @@ type slot uint32
 //
 //	 0  expire     48 bits  tick at which the entry ends, 0 = never
 //	 6  stamp      48 bits  tick of the last merge; rates' ages are as of then
-//	12  position   48 bits  in the update log
+//	12  position   48 bits  in its log
 //	18  queue      int32    position in the expiry queue, -1 = not in it
 //	22  pins       uint16   readers outside the lock
 //	24  keyLen     uint16

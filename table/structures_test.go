@@ -768,9 +768,6 @@ func TestStringTable(t *testing.T) {
 // The collector has nothing to look into: bytes an entry are those of the
 // records, the index, the queue and the log.
 func TestBytesAnEntry(t *testing.T) {
-	if testing.Short() {
-		t.Skip()
-	}
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()

@@ -34,7 +34,7 @@ const (
 	// Without a remaining lifetime (protocol 2.0) it only fills gaps.
 	Taught
 	// Local is a change made here: it replaces what is known, and is read
-	// back from the log of [Changed] entries.
+	// back with [Table.ReadChanged].
 	Local
 )
 

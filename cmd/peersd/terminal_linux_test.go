@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/peersd/peersd/internal/haproxytest"
+	"github.com/peersd/peersd/internal/testkit"
 )
 
 // On a terminal the log is for people.
@@ -39,7 +40,7 @@ func openTerminal(t *testing.T) (screen, terminal *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("no terminals here: ", err)
+		testkit.Skip(t, "no terminals here: ", err)
 	}
 	t.Cleanup(func() { screen.Close() })
 	var number, locked uint32

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/peersd/peersd/admin"
 	"github.com/peersd/peersd/internal/haproxytest"
 )
 
@@ -198,7 +199,7 @@ func (d *daemon) start() (l learner, err error) {
 	}
 	return learner{d.cmd.Process.Pid, func() (int, error) {
 		var out strings.Builder
-		if err := showTable(socket, &out); err != nil {
+		if err := admin.Do(socket, "show table", &out); err != nil {
 			return 0, nil // not listening yet
 		}
 		return used(out.String(), nil)

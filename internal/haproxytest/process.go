@@ -1,7 +1,6 @@
 package haproxytest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +10,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/peersd/peersd/internal/testkit"
 )
 
 const (
@@ -39,7 +39,7 @@ type Process struct {
 	dir     string
 	started time.Time
 	os      *os.Process
-	output  output
+	output  testkit.Output
 	done    chan struct{} // closed when the process has ended and was reaped
 }
 
@@ -214,22 +214,4 @@ func (p *Process) Reload(config string) (*Process, error) {
 func (p *Process) Restart() (*Process, error) {
 	p.Kill()
 	return start(p.release, p.options)
-}
-
-// output is a buffer that can be read while it is written.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peersd/peersd/internal/testkit"
 )
 
 // meshConfig is a HAProxy that tracks requests in t1 and sticks them to one of two servers in t2.
@@ -166,7 +168,7 @@ func TestStartError(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	Each(t, func(t *testing.T, r Release) {
-		var log output
+		var log testkit.Output
 		p, err := Start(r, Options{Config: "defaults\n\tmode http\nfrontend f\n\tbind " + Host(t) + ":8080\n", Log: &log})
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/peersd/peersd/internal/testkit"
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/sync/session"
 	"github.com/peersd/peersd/table"
@@ -192,7 +193,7 @@ func TestCapturesAreTakenHoweverTheyArrive(t *testing.T) {
 				t.Errorf("%v, %s: %v, not %v", c, how, again, err)
 			}
 			if got, want := m.dump(), whole.dump(); got != want {
-				t.Errorf("%v, %s: %s", c, how, firstDifference(got, want))
+				t.Errorf("%v, %s: %s", c, how, testkit.FirstDifference(got, want))
 			}
 		}
 		check("message by message", bytes.NewReader(c.frames))

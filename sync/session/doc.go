@@ -35,8 +35,9 @@
 //	learned    live; a replay where its id        live, of another peersd
 //	           is one of the lesson's
 //
-// Package table says what becomes of it ([table.How]). All but rows of a lesson
-// are acked. A definition holds until the peer defines its id or its name anew,
+// Package table says what becomes of it ([table.How]). Rows of a lesson are not
+// acked, nor what was pushed and can't be judged before the lesson is over, and
+// what comes behind it till then: the peer sends these again. A definition holds until the peer defines its id or its name anew,
 // as it does for each change of table; updates of what it has not defined are
 // skipped.
 //
@@ -50,9 +51,11 @@
 // A lesson is, for each table that the peer does not define otherwise, its
 // definition, the entries that were learned, those that were changed here, and
 // what was learned meanwhile. It is kept open for up to 4 s for what others are
-// about to teach us, and begins anew where it is asked for again. Local changes are pushed while nothing is taught,
-// from where the peer's last good ack left off. There are no queues: a position
-// in each table's log is all there is, so that a slow peer only lags behind.
+// about to teach us, and begins anew where it is asked for again. What has only
+// a bound for its lifetime, because it was pushed, comes last, when the true one
+// is known or not to be had. Local changes are pushed while nothing is taught,
+// from where the peer's last good ack left off. There are no queues: positions
+// in each table's logs are all there is, so that a slow peer only lags behind.
 //
 // # What is done for which HAProxy
 //

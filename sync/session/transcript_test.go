@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peersd/peersd/internal/testkit"
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/sync/session"
 	"github.com/peersd/peersd/table"
@@ -65,20 +66,10 @@ func TestTranscripts(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else if got != string(want) {
-				t.Error(firstDifference(got, string(want)))
+				t.Error(testkit.FirstDifference(got, string(want)))
 			}
 		})
 	}
-}
-
-func firstDifference(got, want string) string {
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i := range min(len(g), len(w)) {
-		if g[i] != w[i] {
-			return fmt.Sprintf("line %d is\n%s\nnot\n%s", i+1, g[i], w[i])
-		}
-	}
-	return fmt.Sprintf("%d lines, not %d", len(g), len(w))
 }
 
 var epoch = time.Unix(1_700_000_000, 0)
