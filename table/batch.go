@@ -155,18 +155,20 @@ func (t *Table) ChangedPosition() uint64 {
 // A Cursor is where a [Table.Walk] stands. Its zero value is the beginning.
 type Cursor struct {
 	shard int
-	next  slot
+	begun bool // with that shard
+	left  slot // those below it
 }
 
 // Walk pins up to limit entries from cursor on, in no particular order, for
-// b, which has to be released. b is empty where there are no more. An entry
-// that changes while it is being read elsewhere may be walked past or met
-// twice: lessons are read from the logs.
+// b, which has to be released. b is empty where there are no more. It goes from
+// each shard's end to its beginning, as entries do that are moved: none of them
+// is missed, and one may be met twice. Only one that changes while it is being
+// read elsewhere may be walked past: lessons are read from the logs.
 func (t *Table) Walk(cursor *Cursor, limit int, now time.Time, b *Batch) {
 	tick := t.clock.tick(now)
 	b.begin(t)
 	for cursor.shard < len(t.shards) {
-		switch t.shards[cursor.shard].walk(&cursor.next, limit, tick, b) {
+		switch t.shards[cursor.shard].walk(cursor, limit, tick, b) {
 		case full:
 			return
 		case noMore:
@@ -175,21 +177,23 @@ func (t *Table) Walk(cursor *Cursor, limit int, now time.Time, b *Batch) {
 	}
 }
 
-func (sh *shard) walk(next *slot, limit int, tick int64, b *Batch) answer {
+func (sh *shard) walk(c *Cursor, limit int, tick int64, b *Batch) answer {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if c.left = min(c.left, sh.store.next); !c.begun {
+		c.begun, c.left = true, sh.store.next
+	}
 	for range maxPassed {
-		if *next >= sh.store.next {
+		if c.left == 0 {
 			return noMore
 		}
 		if !b.takes(sh, limit) {
 			return full
 		}
-		s := *next
-		*next++
-		r := sh.store.record(0, s)
+		c.left--
+		r := sh.store.record(0, c.left)
 		if positionOf(r) != 0 && !has(r, flagDead) && !ended(r, tick) {
-			sh.pin(b, s, r)
+			sh.pin(b, c.left, r)
 		}
 	}
 	return more
@@ -237,7 +241,7 @@ func (sh *shard) pin(b *Batch, s slot, r []byte) {
 	it.position = positionOf(r)
 	it.key = sh.store.key(r)
 	if sh.schema.columns[protocol.ServerKey].present {
-		it.serverKey = sh.servers.get(sh.serverID(s))
+		it.serverKey = sh.schema.servers.get(sh.serverID(s))
 	}
 	it.records[0] = r
 	for g := 1; g < len(sh.store.size); g++ {
@@ -271,6 +275,21 @@ func (sh *shard) unpin(items []item) {
 		}
 		it.shard, it.serverKey = nil, ""
 	}
+}
+
+// Drop takes entry i out of its table, unless it has changed since it was pinned
+// or is gone, and reports whether it did. b holds it until Release all the same.
+func (b *Batch) Drop(i int) bool {
+	it := &b.items[i]
+	it.shard.mu.Lock()
+	defer it.shard.mu.Unlock()
+	r := it.records[0]
+	if has(r, flagDead) {
+		return false // a change goes to a copy
+	}
+	it.shard.drop(it.slot, r, hash(it.key))
+	it.shard.dropped++
+	return true
 }
 
 // Len is the number of entries.

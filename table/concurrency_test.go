@@ -260,10 +260,10 @@ func TestReadersYield(t *testing.T) {
 		sh    = &tb.shards[0]
 		tick  = tb.clock.tick(at(1000))
 		c     = LearnedCursor{at: make([]uint64, 1)}
-		next  slot
+		walk  Cursor
 		reads = map[string]func() (answer, uint64){
 			"read": func() (answer, uint64) { return sh.readLearned(&c, 10, tick, &b), c.at[0] },
-			"walk": func() (answer, uint64) { return sh.walk(&next, 10, tick, &b), uint64(next) },
+			"walk": func() (answer, uint64) { return sh.walk(&walk, 10, tick, &b), n - uint64(walk.left) },
 		}
 	)
 	for name, read := range reads {
@@ -360,7 +360,7 @@ func TestIssue2552FreedWhileTaught(t *testing.T) {
 	}
 	expect(t, "entries", tb.Stats().Entries, 0)
 	st := &tb.shards[0].store
-	expect(t, "slots free", st.frees, 0)
+	expect(t, "slots free", st.free.len, 0)
 	for key := range uint32(50) { // would reuse the slots, long keys and server keys
 		fill(u, 50+key, key)
 		src.Merge(at(200), u, Live)
@@ -382,7 +382,7 @@ func TestIssue2552FreedWhileTaught(t *testing.T) {
 	before := generation(first)
 	teacher.Release()
 	teacher.Release() // does nothing
-	expect(t, "slots free", st.frees, 10)
+	expect(t, "slots free", st.free.len, 10)
 	if generation(first) != before+1 {
 		t.Error("the freed slot has its old identity")
 	}

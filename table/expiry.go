@@ -12,8 +12,9 @@ package table
 // fewer levels, the better. A node is eight bytes, and all children of one lie in
 // two cache lines. Nodes lie in pieces, so that growing copies nothing.
 type expiryQueue struct {
-	pieces [][]deadline
-	len    int
+	account *account
+	pieces  [][]deadline
+	len     int
 }
 
 // A deadline is a tick, no later than the record's expire, above a slot: 40
@@ -22,6 +23,7 @@ type deadline uint64
 
 const (
 	arity      = 16
+	nodeSize   = 8
 	pieceShift = 9 // 512 nodes, 4 KiB
 	pieceNodes = 1 << pieceShift
 )
@@ -57,8 +59,10 @@ func (q *expiryQueue) push(p placer, at int64, s slot) {
 			size = 2 * arity
 		}
 		q.pieces = append(q.pieces, make([]deadline, size))
+		q.account.add(size * nodeSize)
 	} else if piece := &q.pieces[piece]; last == len(*piece) {
 		*piece = append(*piece, make([]deadline, last)...)
+		q.account.add(last * nodeSize)
 	}
 	q.len++
 	q.up(p, q.len-1, newDeadline(at, s))
@@ -93,6 +97,7 @@ func (q *expiryQueue) remove(p placer, position int32) {
 	last := *q.node(q.len)
 	// One spare piece stays, so that an entry that comes and goes costs none.
 	if piece, _ := where(q.len); piece+2 < len(q.pieces) {
+		q.account.add(-len(q.pieces[piece+2]) * nodeSize)
 		q.pieces[piece+2] = nil
 		q.pieces = q.pieces[:piece+2]
 	}

@@ -10,8 +10,9 @@ import "encoding/binary"
 // takes to find a cell's home. So most wrong candidates are told apart, and
 // cells are moved, without a look at the records.
 type index struct {
-	cells cells
-	used  int
+	account *account
+	cells   cells
+	used    int
 	// While it is resized: the cells of before, of which those below moved
 	// are in cells by now.
 	old   cells
@@ -38,8 +39,9 @@ const (
 // its first cell is taken: a table of millions grows without a pause for clearing
 // megabytes.
 type cells struct {
-	pieces [][]byte // nil where all cells are free
-	len    uint64
+	account *account
+	pieces  [][]byte // nil where all cells are free
+	len     uint64
 }
 
 const (
@@ -47,7 +49,9 @@ const (
 	pieceCells = 1 << cellShift
 )
 
-func newCells(n uint64) cells { return cells{make([][]byte, (n+pieceCells-1)>>cellShift), n} }
+func (x *index) newCells(n uint64) cells {
+	return cells{x.account, make([][]byte, (n+pieceCells-1)>>cellShift), n}
+}
 
 func (c *cells) get(i uint64) uint64 {
 	p := c.pieces[i>>cellShift]
@@ -63,9 +67,16 @@ func (c *cells) put(i, v uint64) {
 	p := c.pieces[i>>cellShift]
 	if p == nil {
 		p = make([]byte, min(c.len, pieceCells)*cellSize)
+		c.account.add(cap(p))
 		c.pieces[i>>cellShift] = p
 	}
 	put48(p, int(i&(pieceCells-1)*cellSize), int64(v))
+}
+
+// drop gives a piece back.
+func (c *cells) drop(piece uint64) {
+	c.account.add(-cap(c.pieces[piece]))
+	c.pieces[piece] = nil
 }
 
 // home is where the search for a hash begins.
@@ -195,7 +206,7 @@ func (x *index) remove(hash uint64, s slot) {
 // fewer operations than there are between two.
 func (x *index) resize(n uint64) {
 	x.old, x.moved = x.cells, 0
-	x.cells = newCells(n)
+	x.cells = x.newCells(n)
 }
 
 // step moves a few cells.
@@ -209,8 +220,8 @@ func (x *index) step() {
 			x.cells.place(v)
 		}
 	}
-	if x.moved%pieceCells == 0 {
-		x.old.pieces[x.moved>>cellShift-1] = nil
+	if x.moved%pieceCells == 0 || x.moved == x.old.len {
+		x.old.drop((x.moved - 1) >> cellShift)
 	}
 	if x.moved == x.old.len {
 		x.old = cells{}

@@ -10,53 +10,104 @@ const (
 )
 
 // longKeys are those of one class, in chunks as records are, of 512 bytes to 64
-// KiB, but of one key at least.
+// KiB, but of one key at least. In front of each key stands whose it is: the slot
+// plus 1, or 0 where the place is free.
 type longKeys struct {
 	chunks [][]byte
-	next   uint32 // reference never used
-	free   uint32 // the last one freed, plus 1; where its key was is the one before it
-	frees  int    // how many those are
+	next   uint32 // behind the last place in use, or free
+	free   freeList
 }
 
-func longClass(n int) int { return max(bits.Len(uint(n-1))-minLongShift, 0) }
+const ownerSize = 4
+
+func longClass(n int) int { return max(bits.Len(uint(n+ownerSize-1))-minLongShift, 0) }
 
 // longChunks are the first and the last shift of a class's chunks.
 func longChunks(class int) (first, last int) { return max(3-class, 0), 10 - class }
 
-// longKey returns the key of n bytes under ref.
-func (st *store) longKey(ref uint32, n int) []byte { return st.longArea(ref, longClass(n))[:n:n] }
-
-// longArea is where the key of a class under ref is.
-func (st *store) longArea(ref uint32, class int) []byte {
+// area is the place of a key, its owner first.
+func (l *longKeys) area(class int, ref uint32) []byte {
 	first, last := longChunks(class)
 	chunk, at := chunkOf(slot(ref), first, last)
-	return st.long[class].chunks[chunk][at<<(class+minLongShift):]
+	return l.chunks[chunk][at<<(class+minLongShift):]
 }
 
-// putLong stores key and returns its reference, valid along with its length.
-func (st *store) putLong(key []byte) (ref uint32) {
+// areas is what a freeList needs to know.
+func (l *longKeys) areas(class int) func(ref uint32) []byte {
+	return func(ref uint32) []byte { return l.area(class, ref) }
+}
+
+// longKey returns the key of n bytes under ref.
+func (st *store) longKey(ref uint32, n int) []byte {
+	class := longClass(n)
+	return st.long[class].area(class, ref)[ownerSize : ownerSize+n : ownerSize+n]
+}
+
+// putLong stores the key of a slot and returns its reference, valid along with
+// its length.
+func (st *store) putLong(owner slot, key []byte) (ref uint32) {
 	class := longClass(len(key))
 	l := &st.long[class]
-	if l.free != 0 {
-		ref = l.free - 1
-		l.free = getUint32(st.longArea(ref, class), 0)
-		l.frees--
+	if l.free.len > 0 {
+		ref = l.free.pop(l.areas(class))
 	} else {
 		ref = l.next
-		first, last := longChunks(class)
-		if chunk, at := chunkOf(slot(ref), first, last); at == 0 {
-			l.chunks = append(l.chunks, make([]byte, chunkLen(chunk, first, last)<<(class+minLongShift)))
-		}
 		l.next++
+		st.fitLong(class)
 	}
-	copy(st.longKey(ref, len(key)), key)
+	area := l.area(class, ref)
+	putUint32(area, 0, uint32(owner)+1)
+	copy(area[ownerSize:], key)
 	return ref
+}
+
+// fitLong makes the chunks of a class as many as its places need.
+func (st *store) fitLong(class int) {
+	l, n := &st.long[class], 0
+	first, last := longChunks(class)
+	if l.next > 0 {
+		n, _ = chunkOf(slot(l.next-1), first, last)
+		n++
+	}
+	for len(l.chunks) < n {
+		c := make([]byte, chunkLen(len(l.chunks), first, last)<<(class+minLongShift))
+		st.account.add(cap(c))
+		l.chunks = append(l.chunks, c)
+	}
+	for i := n; i < len(l.chunks); i++ {
+		st.account.add(-cap(l.chunks[i]))
+		l.chunks[i] = nil
+	}
+	l.chunks = l.chunks[:n]
 }
 
 func (st *store) releaseLong(ref uint32, n int) {
 	class := longClass(n)
 	l := &st.long[class]
-	putUint32(st.longArea(ref, class), 0, l.free)
-	l.free = ref + 1
-	l.frees++
+	putUint32(l.area(class, ref), 0, 0)
+	l.free.push(l.areas(class), ref)
+}
+
+// compactLong moves keys of a class from the end to free places, as many as most
+// at most, and gives chunks back, where more than an eighth is free. It stops at
+// the key of a pinned record.
+func (st *store) compactLong(class, most int) (moved int) {
+	l := &st.long[class]
+	_, last := longChunks(class)
+	for ; moved < most && l.free.len > int(l.next)/8+1<<last; moved++ {
+		ref := l.next - 1
+		if owner := getUint32(l.area(class, ref), 0); owner != 0 {
+			r := st.record(0, slot(owner-1))
+			if pins(r) > 0 {
+				break
+			}
+			key := st.key(r)
+			putUint32(r, headerSize, st.putLong(slot(owner-1), key))
+			st.releaseLong(ref, len(key))
+		}
+		l.free.remove(l.areas(class), ref)
+		l.next--
+		st.fitLong(class)
+	}
+	return moved
 }

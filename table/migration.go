@@ -1,9 +1,8 @@
 package table
 
-import "github.com/peersd/peersd/protocol"
-
 // A migration takes a shard to its next schema, a few records at a time. Until
-// it is over the shard goes by the schema of before.
+// it is over the shard goes by the schema of before, and its store is not
+// compacted.
 type migration struct {
 	next *schema
 	transition
@@ -14,7 +13,7 @@ type migration struct {
 // adopt goes over to the next schema.
 func (sh *shard) adopt(next *schema, c transition) {
 	m := &migration{next: next, transition: c}
-	m.grow(sh.chunkCount()) // what takes longest, without the lock
+	m.fit(&sh.store, sh.chunkCount()) // what takes longest, without the lock
 	for !sh.adoptSome(m) {
 	}
 }
@@ -25,9 +24,9 @@ func (sh *shard) chunkCount() int {
 	return sh.store.chunkCount()
 }
 
-func (m *migration) grow(chunks int) {
+func (m *migration) fit(st *store, chunks int) {
 	if m.size > 0 {
-		m.chunks = growGroup(m.chunks, chunks, m.size)
+		m.chunks = st.fitGroup(m.chunks, chunks, m.size)
 	}
 }
 
@@ -36,7 +35,7 @@ func (sh *shard) adoptSome(m *migration) (over bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.migration = m
-	m.grow(sh.store.chunkCount())
+	m.fit(&sh.store, sh.store.chunkCount())
 	if len(m.moved) == 0 {
 		m.upTo = sh.store.next
 	}
@@ -48,9 +47,6 @@ func (sh *shard) adoptSome(m *migration) (over bool) {
 	}
 	sh.migration, sh.schema = nil, m.next
 	sh.store.setGroup(m.group, m.size, m.chunks)
-	if !m.next.columns[protocol.ServerKey].present {
-		sh.servers = stringTable{}
-	}
 	return true
 }
 

@@ -17,7 +17,9 @@ type schema struct {
 	layout  *protocol.Layout    // of def
 	columns [protocol.NumDataTypes]column
 	groups  int
-	whole   *mapping // to its own layout
+	whole   *mapping    // to its own layout
+	servers *serverKeys // nil without that column
+	account *account    // for them
 }
 
 // A column is where the values of one data type are stored.
@@ -117,7 +119,7 @@ func (s *schema) with(def *protocol.Definition, head int) (next *schema, c trans
 	case c.group >= maxGroups:
 		c.group = 1
 	}
-	next = &schema{def: *def, groups: c.group}
+	next = &schema{def: *def, groups: c.group, account: s.account}
 	for t := range def.DataTypes() {
 		col, elements := s.columns[t], 1
 		if t.IsArray() {
@@ -137,6 +139,11 @@ func (s *schema) with(def *protocol.Definition, head int) (next *schema, c trans
 	}
 	if c.size > 0 {
 		next.groups++
+	}
+	if next.columns[protocol.ServerKey].present {
+		if next.servers = s.servers; next.servers == nil {
+			next.servers = newServerKeys(s.account)
+		}
 	}
 	next.layout = protocol.NewLayout(&next.def)
 	next.whole = newMapping(next.layout, next)

@@ -30,9 +30,11 @@ var seed = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
 type Set struct {
 	section string
 	clock   clock
+	account account
 
 	mu     sync.Mutex // one definition at a time
 	shards int        // of a table
+	limits map[string]Limits
 
 	tables atomic.Pointer[[]*Table] // in the order of their first definition; replaced, never written to
 }
@@ -40,7 +42,7 @@ type Set struct {
 // NewSet returns an empty set for the peers section of that name. now is the
 // instant from which its clock counts.
 func NewSet(section string, now time.Time) *Set {
-	s := &Set{section: section, clock: clock{now}, shards: shardsFor(runtime.GOMAXPROCS(0))}
+	s := &Set{section: section, clock: clock{now}, shards: shardsFor(runtime.GOMAXPROCS(0)), limits: map[string]Limits{}}
 	s.tables.Store(new([]*Table))
 	return s
 }
@@ -88,7 +90,8 @@ func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 		return t
 	}
 	if t == nil {
-		t = newTable(s.section, s.clock, s.shards, is)
+		t = newTable(s, is)
+		s.limitTable(t)
 		tables = append(slices.Clip(tables), t)
 	}
 	// Nobody sees the new table before it is filled, or misses the old one.
@@ -105,6 +108,7 @@ func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 		old.declare(was, nil) // after that some of its values may be gone
 		if len(old.declarations) == 0 {
 			tables = slices.DeleteFunc(slices.Clone(tables), func(t *Table) bool { return t == old })
+			s.account.add(-int(old.account.bytes.Load()))
 		}
 	}
 	return t
@@ -163,14 +167,18 @@ func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
 	}
 }
 
-// Expire drops at most budget entries a table whose lifetime is over at now,
-// and returns when to call again: zero where no entry ends.
+// Expire drops at most budget entries of a shard whose lifetime is over at now,
+// evicts some where memory is short, and returns when to call again: zero where
+// no entry ends.
 func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
 	for _, t := range s.Tables() {
 		_, next := t.Expire(now, budget)
 		if again.IsZero() || !next.IsZero() && next.Before(again) {
 			again = next
 		}
+	}
+	if s.trim(s.clock.tick(now)) {
+		return now
 	}
 	return again
 }

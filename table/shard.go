@@ -36,10 +36,11 @@ type shard struct {
 	queue     expiryQueue
 	learned   updateLog
 	position  uint64 // of the newest entry in learned
-	servers   stringTable
 	merged    uint64
 	stale     uint64
 	expired   uint64
+	evicted   uint64
+	dropped   uint64
 
 	putOff atomic.Int32 // how often the cleaner has passed over it; not under mu
 }
@@ -50,6 +51,8 @@ func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shardShift]
 func (sh *shard) init(t *Table, number, keyArea int) {
 	sh.table, sh.number, sh.schema = t, number, t.schema
 	sh.store.keyArea = keyArea
+	a := &t.account
+	sh.store.account, sh.index.account, sh.queue.account, sh.learned.account = a, a, a, a
 }
 
 func (sh *shard) addStats(all *Stats) {
@@ -59,13 +62,12 @@ func (sh *shard) addStats(all *Stats) {
 	for i := range sh.store.chunkCount() {
 		all.Capacity += chunkLen(i, firstShift, chunkShift)
 	}
-	all.Record = 0
-	for _, size := range sh.store.size {
-		all.Record += size
-	}
+	all.Record = sh.store.width()
 	all.Merged += sh.merged
 	all.Stale += sh.stale
 	all.Expired += sh.expired
+	all.Evicted += sh.evicted
+	all.Dropped += sh.dropped
 }
 
 // place is told by the expiry queue where an entry stands.
@@ -84,8 +86,18 @@ func (sh *shard) find(key []byte, hash uint64) (slot, []byte) {
 	return 0, nil
 }
 
-// merge takes one update of src and reports whether it changed the shard.
-func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, how How) bool {
+// What became of an update.
+type outcome int
+
+const (
+	ignored outcome = iota
+	taken
+	noRoom // for a new entry
+)
+
+// merge takes one update of src. paid says that what memory a new entry takes was
+// made room for.
+func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, how How, paid bool) outcome {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if src.mapping == nil || src.mapping.schema != sh.schema {
@@ -100,17 +112,19 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 	expire := src.expireAt(tick, u, how)
 	if expire != 0 && expire <= tick {
 		sh.stale++
-		return false // taught at the very end of its life
+		return ignored // taught at the very end of its life
 	}
 	switch {
 	case r != nil && !sh.fresher(s, r, src, u, tick, expire, how):
 		sh.stale++
-		return false
+		return ignored
 	case r != nil && pins(r) == 0:
 	case sh.store.full():
-		return false
+		return noRoom
 	case r != nil:
 		s, r = sh.thaw(s, r, h)
+	case sh.table.full(sh.store.growth(), paid):
+		return noRoom
 	default:
 		s, r = sh.create(u.Key, h)
 	}
@@ -127,7 +141,7 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 		setFlag(r, flagLive)
 	}
 	sh.merged++
-	return true
+	return taken
 }
 
 // fresher reports whether u, which came at tick, is to replace the entry in s, of
@@ -191,7 +205,7 @@ func remaining(r []byte, tick int64) uint32 {
 func (sh *shard) create(key []byte, hash uint64) (slot, []byte) {
 	s := sh.store.alloc()
 	r := sh.store.record(0, s)
-	sh.store.setKey(r, key)
+	sh.store.setKey(s, r, key)
 	putUint32(r, atQueue, notQueued)
 	sh.index.insert(hash, s)
 	return s, r
@@ -203,7 +217,7 @@ func (sh *shard) thaw(s slot, pinned []byte, hash uint64) (slot, []byte) {
 	c := sh.store.alloc()
 	sh.store.copyTo(c, s)
 	r := sh.store.record(0, c)
-	sh.servers.addUse(sh.serverID(c))
+	sh.schema.servers.addUse(sh.serverID(c))
 	sh.index.replace(hash, s, c)
 	if has(r, flagLocal) {
 		sh.table.changed.replace(positionOf(r), sh.entry(c))
@@ -220,6 +234,7 @@ func (sh *shard) thaw(s slot, pinned []byte, hash uint64) (slot, []byte) {
 // drop takes the entry in s, of which r is the record, out of the table. A
 // pinned record stays until its last reader is done.
 func (sh *shard) drop(s slot, r []byte, hash uint64) {
+	sh.table.entries.Add(-1)
 	sh.index.remove(hash, s)
 	sh.unlog(r)
 	if q := int32(getUint32(r, atQueue)); q >= 0 {
@@ -233,7 +248,7 @@ func (sh *shard) drop(s slot, r []byte, hash uint64) {
 }
 
 func (sh *shard) free(s slot) {
-	sh.servers.release(sh.serverID(s))
+	sh.schema.servers.release(sh.serverID(s))
 	sh.store.release(s)
 	sh.migration.changed(&sh.store, s)
 }
@@ -284,8 +299,9 @@ func (sh *shard) unlog(r []byte) {
 	}
 }
 
-// expire drops at most budget entries that are over at tick, and returns how
-// many, and the tick at which there is more to do, 0 where there never is.
+// expire drops at most budget entries that are over at tick, and then moves as
+// many to make the store smaller, where much of it is free. It returns how many
+// it dropped, and the tick at which there is more to do, 0 where there never is.
 func (sh *shard) expire(tick int64, budget int) (dropped int, next int64) {
 	if !sh.mu.TryLock() {
 		if sh.putOff.Add(1) <= maxPutOff {
@@ -295,24 +311,65 @@ func (sh *shard) expire(tick int64, budget int) (dropped int, next int64) {
 	}
 	defer sh.mu.Unlock()
 	sh.putOff.Store(0)
+	dropped, next = sh.expireSome(tick, budget)
+	if moved := sh.compact(budget - dropped); moved > 0 && moved == budget-dropped {
+		next = tick
+	}
+	return dropped, next
+}
+
+func (sh *shard) expireSome(tick int64, budget int) (dropped int, next int64) {
 	for range budget {
-		d, ok := sh.queue.front()
-		if !ok {
+		at, s, r := sh.first()
+		if at == 0 {
 			return dropped, 0
 		}
-		if d.at() > tick {
-			return dropped, d.at()
+		if at > tick {
+			return dropped, at
 		}
-		r := sh.store.record(0, d.slot())
 		if e := get48(r, atExpire); e > tick {
 			sh.queue.move(sh, 0, e) // its lifetime was extended meanwhile
 			continue
 		}
-		sh.drop(d.slot(), r, hash(sh.store.key(r)))
+		sh.drop(s, r, hash(sh.store.key(r)))
 		sh.expired++
 		dropped++
 	}
 	return dropped, tick
+}
+
+// first is the front of the expiry queue: the entry that ends first, unless its
+// lifetime was extended. at is when, 0 where no entry ends.
+func (sh *shard) first() (at int64, s slot, r []byte) {
+	d, ok := sh.queue.front()
+	if !ok {
+		return 0, 0, nil
+	}
+	return d.at(), d.slot(), sh.store.record(0, d.slot())
+}
+
+// compact makes the store smaller where much of it is free: at most budget
+// entries are moved from its end to where there is room, and chunks behind them
+// given back. A pinned entry stays, and all before it.
+func (sh *shard) compact(budget int) (moved int) {
+	st := &sh.store
+	short := sh.table.account.short()
+	for ; moved < budget && sh.migration == nil && st.spare(short) > 0; moved++ {
+		s := st.next - 1
+		r := st.record(0, s)
+		if pins(r) > 0 {
+			break
+		}
+		if positionOf(r) != 0 {
+			sh.thaw(s, r, hash(st.key(r)))
+			sh.free(s)
+		}
+		st.cut()
+	}
+	for class := range st.long {
+		moved += st.compactLong(class, budget-moved)
+	}
+	return moved
 }
 
 // A changedLog is the order of a table's local changes, of all shards: their

@@ -11,7 +11,7 @@ type slot uint32
 
 // A record begins with a header, in little-endian order:
 //
-//	 0  expire     48 bits  tick at which the entry ends, 0 = never
+//	 0  expire     48 bits  tick at which the entry ends, 0 = never (a free slot: see freeList)
 //	 6  stamp      48 bits  tick of the last merge; rates' ages are as of then
 //	12  position   48 bits  in its log
 //	18  queue      int32    position in the expiry queue, -1 = not in it
@@ -75,15 +75,15 @@ func chunkOf(s slot, first, last int) (chunk, at int) {
 // chunkLen is how long a chunk is.
 func chunkLen(chunk, first, last int) int { return 1 << min(max(first, first+chunk-1), last) }
 
-// A store holds the records of one shard. A record never moves, so that a reader
-// outside the lock needs nothing but the records that are pinned for it.
+// A store holds the records of one shard. A record that is pinned never moves, so
+// that a reader outside the lock needs nothing but the records themselves.
 type store struct {
+	account *account
 	keyArea int        // bytes of the key in a record
 	size    []int      // of a record, by group
 	chunks  [][][]byte // by group
-	next    slot       // first slot never used
-	free    uint32     // the last one freed, plus 1; in its atQueue is the one before it
-	frees   int        // how many those are
+	next    slot       // behind the last one in use, or free
+	free    freeList
 	long    [longClasses]longKeys
 }
 
@@ -113,11 +113,18 @@ func (st *store) chunkCount() int {
 	return len(st.chunks[0])
 }
 
-// growGroup appends chunks for records of size bytes, all zero, until they are
-// n.
-func growGroup(chunks [][]byte, n, size int) [][]byte {
+// fitGroup lets chunks for records of size bytes be n: new ones are all zero.
+func (st *store) fitGroup(chunks [][]byte, n, size int) [][]byte {
 	for len(chunks) < n {
-		chunks = append(chunks, make([]byte, chunkLen(len(chunks), firstShift, chunkShift)*size))
+		c := make([]byte, chunkLen(len(chunks), firstShift, chunkShift)*size)
+		st.account.add(cap(c))
+		chunks = append(chunks, c)
+	}
+	for len(chunks) > n {
+		last := len(chunks) - 1
+		st.account.add(-cap(chunks[last]))
+		chunks[last] = nil
+		chunks = chunks[:last]
 	}
 	return chunks
 }
@@ -125,6 +132,9 @@ func growGroup(chunks [][]byte, n, size int) [][]byte {
 // setGroup makes chunks, of records of size bytes, the last group g. There is
 // none where size is 0.
 func (st *store) setGroup(g, size int, chunks [][]byte) {
+	for i := g; i < len(st.chunks); i++ {
+		st.chunks[i] = st.fitGroup(st.chunks[i], 0, st.size[i])
+	}
 	clear(st.chunks[g:])
 	st.size, st.chunks = st.size[:g], st.chunks[:g]
 	if size > 0 {
@@ -133,26 +143,55 @@ func (st *store) setGroup(g, size int, chunks [][]byte) {
 }
 
 // full reports whether there is no slot left.
-func (st *store) full() bool { return st.free == 0 && st.next >= maxSlots }
+func (st *store) full() bool { return st.free.len == 0 && st.next >= maxSlots }
+
+// growth is how many bytes the next slot costs: none but where it takes another
+// chunk.
+func (st *store) growth() (bytes int) {
+	if st.free.len > 0 {
+		return 0
+	}
+	if chunk, at := chunkOf(st.next, firstShift, chunkShift); at == 0 {
+		bytes = chunkLen(chunk, firstShift, chunkShift) * st.width()
+	}
+	return bytes
+}
+
+// width is how many bytes a record has in all groups.
+func (st *store) width() (bytes int) {
+	for _, size := range st.size {
+		bytes += size
+	}
+	return bytes
+}
+
+// header is where the record of a slot begins.
+func (st *store) header(s uint32) []byte { return st.record(0, slot(s)) }
 
 // alloc returns a slot whose record is zero but for its generation.
 func (st *store) alloc() slot {
-	if st.free != 0 {
-		s := slot(st.free - 1)
-		r := st.record(0, s)
-		st.free = getUint32(r, atQueue)
-		st.frees--
-		putUint32(r, atQueue, 0)
-		return s
+	if st.free.len > 0 {
+		return slot(st.free.pop(st.header))
 	}
 	s := st.next
-	if chunk, at := chunkOf(s, firstShift, chunkShift); at == 0 {
-		for g, size := range st.size {
-			st.chunks[g] = growGroup(st.chunks[g], chunk+1, size)
-		}
-	}
 	st.next++
+	st.fit()
 	return s
+}
+
+// fit makes the chunks as many as the slots need.
+func (st *store) fit() {
+	n := 0
+	if st.next > 0 {
+		n, _ = chunkOf(st.next-1, firstShift, chunkShift)
+		n++
+	}
+	if st.chunkCount() == n {
+		return
+	}
+	for g, size := range st.size {
+		st.chunks[g] = st.fitGroup(st.chunks[g], n, size)
+	}
 }
 
 // release gives the slot back.
@@ -164,9 +203,27 @@ func (st *store) release(s slot) {
 		clear(st.record(g, s))
 	}
 	binary.LittleEndian.PutUint16(r[atGeneration:], generation)
-	putUint32(r, atQueue, st.free)
-	st.free = uint32(s) + 1
-	st.frees++
+	st.free.push(st.header, uint32(s))
+}
+
+// spare is how many slots are free beyond those that are kept: one in eight, so
+// that a table whose entries come and go moves none, or next to none where
+// memory is short.
+func (st *store) spare(short bool) int {
+	kept := 1 << chunkShift
+	if !short {
+		kept += int(st.next) / 8
+	}
+	return st.free.len - kept
+}
+
+// cut gives the last slot back to the collector, which has to be free.
+func (st *store) cut() {
+	st.next--
+	st.free.remove(st.header, uint32(st.next))
+	if _, at := chunkOf(st.next, firstShift, chunkShift); at == 0 {
+		st.fit()
+	}
 }
 
 // copyTo makes the record of to that of s: key, values and times.
@@ -179,18 +236,19 @@ func (st *store) copyTo(to, s slot) {
 	binary.LittleEndian.PutUint16(r[atGeneration:], generation)
 	binary.LittleEndian.PutUint16(r[atPins:], 0)
 	if key := st.key(r); len(key) > st.keyArea {
-		st.setKey(r, key)
+		st.setKey(to, r, key)
 	}
 }
 
-func (st *store) setKey(r, key []byte) {
+// setKey makes key that of s, of which r is the record.
+func (st *store) setKey(s slot, r, key []byte) {
 	binary.LittleEndian.PutUint16(r[atKeyLen:], uint16(len(key)))
 	area := r[headerSize : headerSize+st.keyArea]
 	if len(key) <= st.keyArea {
 		copy(area, key)
 		return
 	}
-	binary.LittleEndian.PutUint32(area, st.putLong(key))
+	binary.LittleEndian.PutUint32(area, st.putLong(s, key))
 }
 
 func (st *store) releaseKey(r []byte) {

@@ -586,7 +586,7 @@ func testStore(t *testing.T, r *rand.Rand) {
 		gens    = map[slot]uint16{}
 		held    = map[slot][3][]byte{} // what a reader has, by slot
 	)
-	sizes := []int{0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000, 4096, 4097, 8191, 8192, 8193, 16383, 16384, 32768}
+	sizes := []int{0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000, 4096, 4097, 8191, 8192, 8193, 16383, 16384, 32764}
 	verify := func(e *entry) {
 		if key := st.key(st.record(0, e.s)); !bytes.Equal(key, e.key) {
 			t.Fatalf("slot %d has another key of %d bytes, want %d", e.s, len(key), len(e.key))
@@ -624,7 +624,7 @@ func testStore(t *testing.T, r *rand.Rand) {
 	}
 	for step := range 4000 {
 		if step == 1500 || step == 3000 {
-			st.setGroup(len(st.size), 5, growGroup(nil, st.chunkCount(), 5))
+			st.setGroup(len(st.size), 5, st.fitGroup(nil, st.chunkCount(), 5))
 		}
 		switch {
 		case len(entries) < 50 || r.IntN(2) == 0 && len(entries) < 900:
@@ -635,7 +635,7 @@ func testStore(t *testing.T, r *rand.Rand) {
 			for i := range e.key {
 				e.key[i] = byte(r.Uint32())
 			}
-			st.setKey(st.record(0, e.s), e.key)
+			st.setKey(e.s, st.record(0, e.s), e.key)
 			for g := range st.size {
 				e.values[g] = byte(r.Uint32())
 				rc := st.record(g, e.s)
@@ -679,15 +679,15 @@ func testStore(t *testing.T, r *rand.Rand) {
 	for _, e := range entries {
 		st.release(e.s)
 	}
-	if st.longUsed() != 0 || st.frees != int(st.next) {
-		t.Errorf("%d long keys and %d slots are left", st.longUsed(), int(st.next)-st.frees)
+	if st.longUsed() != 0 || st.free.len != int(st.next) {
+		t.Errorf("%d long keys and %d slots are left", st.longUsed(), int(st.next)-st.free.len)
 	}
 }
 
 func TestLongKeyClasses(t *testing.T) {
-	for n := inlineKey + 1; n <= 1<<(longClasses-1+minLongShift); n++ {
+	for n := inlineKey + 1; n <= 1<<(longClasses-1+minLongShift)-ownerSize; n++ {
 		c := longClass(n)
-		if size := 1 << (c + minLongShift); size < n || c > 0 && size/2 >= n {
+		if size := 1<<(c+minLongShift) - ownerSize; size < n || c > 0 && (size-ownerSize)/2 >= n {
 			t.Fatalf("a key of %d bytes goes to class %d of %d bytes", n, c, size)
 		}
 	}
@@ -716,10 +716,11 @@ func TestPinsSaturate(t *testing.T) {
 	expect(t, "slots", slots, 3) // one is lost
 }
 
-func TestStringTable(t *testing.T) {
+func TestServerKeys(t *testing.T) {
 	seeds(t, func(t *testing.T, r *rand.Rand) {
 		var (
-			st   stringTable
+			a    account
+			st   = newServerKeys(&a)
 			uses = map[string]uint32{}
 			ids  = map[string]uint32{}
 		)
@@ -753,14 +754,15 @@ func TestStringTable(t *testing.T) {
 				t.Fatalf("id %d is %q, want %q", ids[s], st.get(ids[s]), s)
 			}
 		}
-		n := 0
-		for _, u := range uses {
+		n, size := 0, 0
+		for s, u := range uses {
 			if u > 0 {
 				n++
+				size += len(s) + serverKeySize
 			}
 		}
-		if len(st.ids) != n || len(st.strings) > 41 {
-			t.Errorf("%d strings in %d places, want %d in at most 41", len(st.ids), len(st.strings), n)
+		if len(st.ids) != n || st.next > 41 || a.bytes.Load() != int64(size) {
+			t.Errorf("%d keys in %d places, %d bytes; want %d in at most 40, %d bytes", len(st.ids), st.next-1, a.bytes.Load(), n, size)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/peersd/peersd/protocol"
 )
@@ -116,26 +117,76 @@ func check(t testing.TB, tb *Table) {
 	t.Helper()
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
-	local := 0
+	local, entries, memory := 0, 0, len(tb.shards)*int(unsafe.Sizeof(shard{}))+logMemory(&tb.changed.log)
+	servers := map[uint32]int32{}
 	for i := range tb.shards {
-		n, err := tb.shards[i].consistent(tb.schema)
+		sh := &tb.shards[i]
+		n, err := sh.consistent(tb.schema, servers)
 		if local += n; err != nil {
 			t.Fatalf("shard %d: %v", i, err)
 		}
+		entries += sh.index.used
+		memory += sh.memory()
+	}
+	if n := int(tb.entries.Load()); n != entries {
+		t.Fatalf("%d entries counted, %d there", n, entries)
+	}
+	if k := tb.schema.servers; k != nil {
+		for id := uint32(1); id < k.next; id++ {
+			if n := k.at(id).uses.Load(); n != servers[id] || n > 0 && k.ids[k.get(id)] != id {
+				t.Fatalf("server key %d is counted %d times, and used %d times", id, n, servers[id])
+			}
+			if key := k.get(id); key != "" {
+				memory += len(key) + serverKeySize
+			}
+		}
+	}
+	if n := int(tb.account.bytes.Load()); n != memory {
+		t.Fatalf("%d bytes counted, %d reserved", n, memory)
 	}
 	if tb.changed.log.live != local {
 		t.Fatalf("%d entries in the log of local changes, %d in the store", tb.changed.log.live, local)
 	}
 }
 
-func (sh *shard) consistent(want *schema) (local int, err error) {
+// memory is what a shard has reserved, looked for in all that it has.
+func (sh *shard) memory() (bytes int) {
+	for _, chunks := range sh.store.chunks {
+		for _, c := range chunks {
+			bytes += cap(c)
+		}
+	}
+	for i := range sh.store.long {
+		for _, c := range sh.store.long[i].chunks {
+			bytes += cap(c)
+		}
+	}
+	for _, in := range []*cells{&sh.index.cells, &sh.index.old} {
+		for _, piece := range in.pieces {
+			bytes += cap(piece)
+		}
+	}
+	for _, piece := range sh.queue.pieces {
+		bytes += len(piece) * nodeSize
+	}
+	return bytes + logMemory(&sh.learned)
+}
+
+func logMemory(l *updateLog) (bytes int) {
+	cells := cap(l.spare)
+	for _, b := range l.blocks {
+		cells += cap(b.slots) + cap(b.offsets)
+	}
+	return cells * logCellSize
+}
+
+func (sh *shard) consistent(want *schema, servers map[uint32]int32) (local int, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.schema != want {
 		return 0, fmt.Errorf("has another schema than the table")
 	}
 	var live, dead, queued int
-	servers := map[uint32]uint32{}
 	for s := range sh.store.next {
 		r := sh.store.record(0, s)
 		if positionOf(r) == 0 {
@@ -183,13 +234,8 @@ func (sh *shard) consistent(want *schema) (local int, err error) {
 	if sh.index.used != live || sh.queue.len != queued {
 		return 0, fmt.Errorf("%d entries indexed, %d queued; %d and %d in the store", sh.index.used, sh.queue.len, live, queued)
 	}
-	if n := live + dead + sh.store.frees; n != int(sh.store.next) {
+	if n := live + dead + sh.store.free.len; n != int(sh.store.next) {
 		return 0, fmt.Errorf("%d slots used or free, %d in all", n, sh.store.next)
-	}
-	for id := range sh.servers.uses {
-		if sh.servers.uses[id] != servers[uint32(id)] {
-			return 0, fmt.Errorf("server key %d is counted %d times, and used %d times", id, sh.servers.uses[id], servers[uint32(id)])
-		}
 	}
 	for i := 1; i < sh.queue.len; i++ {
 		if sh.queue.node((i-1)/arity).at() > sh.queue.node(i).at() {
@@ -203,7 +249,7 @@ func (sh *shard) consistent(want *schema) (local int, err error) {
 func used(t *Table) (slots, long int) {
 	for i := range t.shards {
 		st := &t.shards[i].store
-		slots += int(st.next) - st.frees
+		slots += int(st.next) - st.free.len
 		long += st.longUsed()
 	}
 	return slots, long
@@ -212,7 +258,7 @@ func used(t *Table) (slots, long int) {
 // longUsed is how many long keys are stored.
 func (st *store) longUsed() (n int) {
 	for c := range st.long {
-		n += int(st.long[c].next) - st.long[c].frees
+		n += int(st.long[c].next) - st.long[c].free.len
 	}
 	return n
 }

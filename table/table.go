@@ -4,7 +4,9 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/peersd/peersd/protocol"
 )
@@ -44,6 +46,7 @@ const (
 // Its entries are cut into shards by the hash of their keys, each with a lock of
 // its own, so that sessions, dumps and the cleaner meet seldom.
 type Table struct {
+	set     *Set
 	name    string
 	section string
 	keyType protocol.KeyType
@@ -57,16 +60,37 @@ type Table struct {
 	shards     []shard
 	shardShift uint // what of a hash is left names a shard
 	changed    changedLog
+
+	account account
+	entries atomic.Int64
+	size    atomic.Int64 // entries at most, 0 = any number
+	noPurge atomic.Bool
+	refused atomic.Uint64
 }
 
-// Stats are counts since the table was created, but for the first three.
+// Stats are counts since the table was created, but for the first five.
 type Stats struct {
 	Entries  int    // now
+	Size     int    // entries that there may be, 0 for any number
 	Capacity int    // entries that there is memory for now
+	Memory   int64  // bytes that the table has reserved now, everything in
 	Record   int    // bytes of a record: header, key, values
 	Merged   uint64 // updates that were taken
 	Stale    uint64 // rows of lessons that were not: a fresher entry was known
 	Expired  uint64 // entries whose lifetime ended
+	Evicted  uint64 // entries that made room for others before their end
+	Refused  uint64 // new entries for which there was no room
+	Dropped  uint64 // entries taken out by [Batch.Drop]
+}
+
+// BytesPerEntry is what one entry takes, in bytes: its record, its key where that
+// is long, its share of the index, of the expiry queue and of the log, and of what
+// is reserved for others to come. It is 0 without entries.
+func (s *Stats) BytesPerEntry() float64 {
+	if s.Entries == 0 {
+		return 0
+	}
+	return float64(s.Memory) / float64(s.Entries)
 }
 
 // clock turns instants into ticks: ms since the set was made. Ticks are 64
@@ -76,17 +100,22 @@ type clock struct{ epoch time.Time }
 // tick is at least 1: 0 stands for never.
 func (c clock) tick(now time.Time) int64 { return max(now.Sub(c.epoch).Milliseconds(), 0) + 1 }
 
-func newTable(section string, c clock, shards int, def *protocol.Definition) *Table {
+func newTable(s *Set, def *protocol.Definition) *Table {
 	t := &Table{
+		set:     s,
 		name:    def.Name,
-		section: section,
+		section: s.section,
 		keyType: def.KeyType,
 		keyLen:  def.KeyLen,
-		clock:   c,
+		clock:   s.clock,
 		schema:  &schema{def: protocol.Definition{Name: def.Name, KeyType: def.KeyType, KeyLen: def.KeyLen}},
 	}
-	t.shards = make([]shard, shards)
-	t.shardShift = uint(65 - bits.Len(uint(shards))) // 64 for one shard: nothing is left
+	t.schema.account = &t.account
+	t.account.of = &s.account
+	t.account.add(s.shards * int(unsafe.Sizeof(shard{})))
+	t.changed.log.account = &t.account
+	t.shards = make([]shard, s.shards)
+	t.shardShift = uint(65 - bits.Len(uint(s.shards))) // 64 for one shard: nothing is left
 	for i := range t.shards {
 		t.shards[i].init(t, i, min(longestKey(def), inlineKey))
 	}
@@ -146,6 +175,7 @@ func (t *Table) Schema() (*protocol.Definition, *protocol.Layout) {
 
 // Stats returns the table's counts.
 func (t *Table) Stats() (all Stats) {
+	all.Size, all.Memory, all.Refused = int(t.size.Load()), t.account.bytes.Load(), t.refused.Load()
 	for i := range t.shards {
 		t.shards[i].addStats(&all)
 	}
@@ -216,6 +246,9 @@ func (t *Table) adopt(def *protocol.Definition) {
 	for i := range t.shards {
 		t.shards[i].adopt(next, change)
 	}
+	if old.servers != nil && next.servers == nil {
+		old.servers.abandon()
+	}
 }
 
 // A Source carries the updates of one definition, as one session brought it,
@@ -234,6 +267,7 @@ type Source struct {
 	// they are fresher than what another origin has changed live.
 	lessonFrom int64
 	doubted    map[uint32]bool
+	evictor    evictor
 }
 
 // Source returns a Source for updates under def, which has to fit the table.
@@ -269,11 +303,21 @@ func (src *Source) Layout() *protocol.Layout { return src.layout }
 func (src *Source) Table() *Table { return src.table }
 
 // Merge takes one update and reports whether it changed the table. Nothing is
-// allocated but for room that the table grows by.
+// allocated but for room that the table grows by. Where there is none, others
+// give way or the update is refused, see [Set.Limit] and [Set.LimitMemory].
 func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	t := src.table
 	h := hash(u.Key)
-	return t.shard(h).merge(src, t.clock.tick(now), h, u, how)
+	sh, tick := t.shard(h), t.clock.tick(now)
+	out := sh.merge(src, tick, h, u, how, false)
+	// Somebody else may take the room that was made.
+	for tries := 0; out == noRoom && tries < 3 && src.makeRoom(sh, tick); tries++ {
+		out = sh.merge(src, tick, h, u, how, true)
+	}
+	if out == noRoom {
+		t.refused.Add(1)
+	}
+	return out == taken
 }
 
 // expireAt is the tick at which the entry ends after u: as long from now as
@@ -289,9 +333,10 @@ func (src *Source) expireAt(tick int64, u *protocol.Update, how How) int64 {
 	return tick + src.expire
 }
 
-// Expire drops at most budget entries of a shard whose lifetime is over at now
-// and returns how many in all, and when to call again: the instant of the next
-// end, or now where there is more to do. The instant is zero where no entry
+// Expire drops at most budget entries of a shard whose lifetime is over at now,
+// moves others where there is much room, and returns how many were dropped in
+// all, and when to call again: the instant of the next end, or now where there
+// is more to do. The instant is zero where no entry
 // ends. A shard that is busy is passed over: who teaches and merges goes first,
 // but for no more than [maxPutOff] calls.
 func (t *Table) Expire(now time.Time, budget int) (dropped int, again time.Time) {

@@ -15,13 +15,17 @@ import (
 // the entries, whatever the number of updates: at most 4 cells for an entry in
 // the log, and for 32 of them a block, but for the last block and a few more.
 type updateLog struct {
-	blocks []*logBlock // in order of positions
-	bases  []uint64    // of the blocks, side by side for the search
-	live   int         // entries
-	spare  []uint32    // cells of a block that was packed, for the next one
+	account *account
+	blocks  []*logBlock // in order of positions
+	bases   []uint64    // of the blocks, side by side for the search
+	live    int         // entries
+	spare   []uint32    // cells of a block that was packed, for the next one
 }
 
-const blockLen = 512
+const (
+	blockLen    = 512
+	logCellSize = 4
+)
 
 type logBlock struct {
 	base  uint64   // position of the first cell
@@ -40,10 +44,14 @@ func (l *updateLog) append(position uint64, s slot) {
 	if b == nil || position-b.base >= blockLen {
 		b = l.begin(position)
 	}
+	before := cap(b.slots)
 	for uint64(len(b.slots)) < position-b.base {
 		b.slots = append(b.slots, 0) // a position that was not used
 	}
 	b.slots = append(b.slots, uint32(s)+1)
+	if after := cap(b.slots); after != before {
+		l.count(after - before)
+	}
 	b.live++
 	l.live++
 }
@@ -61,11 +69,23 @@ func (l *updateLog) begin(position uint64) *logBlock {
 	b := &logBlock{base: position, slots: l.spare[:0]}
 	if l.spare == nil && len(l.blocks) > 0 {
 		b.slots = make([]uint32, 0, blockLen)
+		l.count(blockLen)
 	}
 	l.spare = nil
 	l.blocks = append(l.blocks, b)
 	l.bases = append(l.bases, position)
 	return b
+}
+
+// count counts the memory of cells that came or went.
+func (l *updateLog) count(cells int) { l.account.add(cells * logCellSize) }
+
+// retire takes leave of a block. The cells of a dense one are kept for the next.
+func (l *updateLog) retire(b *logBlock) {
+	if b.offsets == nil {
+		b, l.spare = &logBlock{slots: l.spare}, b.slots
+	}
+	l.count(-cap(b.slots) - cap(b.offsets))
 }
 
 // remove takes out the entry at position.
@@ -87,12 +107,10 @@ func (l *updateLog) settle(i int) {
 	if 4*b.live > cap(b.slots) {
 		return
 	}
-	if b.offsets == nil {
-		l.spare = b.slots
-	}
 	last := len(l.blocks) - 1
 	switch {
 	case b.live == 0:
+		l.retire(b)
 		l.blocks, l.bases = slices.Delete(l.blocks, i, i+1), slices.Delete(l.bases, i, i+1)
 	case i > 0 && joinable(l.blocks[i-1], b):
 		l.pack(i-1, i)
@@ -110,7 +128,12 @@ func joinable(a, b *logBlock) bool {
 
 // pack makes the blocks i to j one, of their cells in use.
 func (l *updateLog) pack(i, j int) {
-	l.blocks[i] = packed(l.blocks[i : j+1]...)
+	b := packed(l.blocks[i : j+1]...)
+	for _, old := range l.blocks[i : j+1] {
+		l.retire(old)
+	}
+	l.count(cap(b.slots) + cap(b.offsets))
+	l.blocks[i] = b
 	l.blocks, l.bases = slices.Delete(l.blocks, i+1, j+1), slices.Delete(l.bases, i+1, j+1)
 }
 

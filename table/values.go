@@ -28,9 +28,9 @@ func (sh *shard) write(s slot, r []byte, m *mapping, u *protocol.Update, tick in
 	if m.server != nil {
 		r := sh.store.record(m.server.group, s)
 		had := getUint32(r, m.server.offset)
-		if sh.servers.get(had) != u.ServerKey {
-			putUint32(r, m.server.offset, sh.servers.acquire(u.ServerKey))
-			sh.servers.release(had)
+		if servers := sh.schema.servers; servers.get(had) != u.ServerKey {
+			putUint32(r, m.server.offset, servers.acquire(u.ServerKey))
+			servers.release(had)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (sh *shard) equal(s slot, m *mapping, u *protocol.Update) bool {
 		}
 	}
 	if m.server != nil {
-		return sh.servers.get(sh.serverID(s)) == u.ServerKey
+		return sh.schema.servers.get(sh.serverID(s)) == u.ServerKey
 	}
 	return true
 }
@@ -119,7 +119,7 @@ func equalValue(r []byte, k protocol.Kind, values []uint64, e int) bool {
 	return getUint32(r, 4*e) == uint32(values[e])
 }
 
-// serverID is the id of the server key of s among the table's strings.
+// serverID is the id of the server key of s among the table's.
 func (sh *shard) serverID(s slot) uint32 {
 	c := &sh.schema.columns[protocol.ServerKey]
 	if !c.present {

@@ -1,0 +1,198 @@
+package table
+
+import (
+	"container/heap"
+	"math"
+)
+
+// Limits bound one table, as the words of a stick-table line in haproxy.cfg do.
+type Limits struct {
+	Size    int  // entries at most, 0 for any number
+	NoPurge bool // refuse new entries where it is full, and never evict one
+}
+
+// Limit sets the limits of the tables of a name, as it is on the wire or in
+// `show table`, those that are defined later too. A table that is full makes
+// room for a new entry by evicting those that end first, a few at a time, as
+// HAProxy does (src/stick_table.c, stktable_trash_oldest): one more than 1 of
+// 256, at most 200. Entries that never end are not evicted; where there are
+// only such, and in a NoPurge table, a new one is refused.
+func (s *Set) Limit(name string, l Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits[name] = l
+	for _, t := range s.Tables() {
+		s.limitTable(t)
+	}
+}
+
+func (s *Set) limitTable(t *Table) {
+	for _, name := range [...]string{t.name, t.FullName()} {
+		if l, ok := s.limits[name]; ok {
+			t.size.Store(int64(l.Size))
+			t.noPurge.Store(l.NoPurge)
+		}
+	}
+}
+
+// LimitMemory bounds what all tables together reserve, in bytes; 0 is no bound.
+// A table that has to grow where it is reached evicts as much before, of
+// whatever table: entries that end first, but none of a NoPurge table. So the
+// limit is kept but for what is on its way back: [Set.Expire] moves entries
+// together and gives the rest back.
+func (s *Set) LimitMemory(bytes int64) { s.account.limit.Store(bytes) }
+
+// Memory is how many bytes all tables together have reserved.
+func (s *Set) Memory() int64 { return s.account.bytes.Load() }
+
+// full reports whether there is no room for a new entry that makes its shard
+// reserve growth bytes more. It counts one where there is.
+func (t *Table) full(growth int, paid bool) bool {
+	if growth > 0 && !paid && t.account.over(growth) > 0 {
+		return true
+	}
+	if n, size := t.entries.Add(1), t.size.Load(); size > 0 && n > size {
+		t.entries.Add(-1)
+		return true
+	}
+	return false
+}
+
+// maxEvicted bounds how many entries give way to a new one in a full table.
+const maxEvicted = 200
+
+// makeRoom evicts what ends first for a new entry of sh, and reports whether
+// anything did give way.
+func (src *Source) makeRoom(sh *shard, tick int64) bool {
+	t := src.table
+	if size, n := t.size.Load(), t.entries.Load(); size > 0 && n >= size {
+		return src.evictor.evict(tick, []*Table{t}, int(min(n-size+size>>8+1, maxEvicted)), entriesEach) > 0
+	}
+	if growth := sh.growth(); t.account.over(growth) > 0 {
+		return src.evictor.evict(tick, t.set.Tables(), growth, bytesEach) > 0
+	}
+	return false
+}
+
+func (sh *shard) growth() int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.store.growth()
+}
+
+// How much evicting one entry counts: by number, or by what it takes.
+func entriesEach(*shard) int  { return 1 }
+func bytesEach(sh *shard) int { return sh.store.width() }
+
+// trimAtMost is how many bytes one call of [Set.Expire] evicts.
+const trimAtMost = 1 << 20
+
+// trim evicts what is more than the limit of memory, and reports whether there
+// was anything.
+func (s *Set) trim(tick int64) bool {
+	over := s.account.over(0)
+	if over <= 0 {
+		return false
+	}
+	var e evictor
+	return e.evict(tick, s.Tables(), int(min(over, trimAtMost)), bytesEach) > 0
+}
+
+// An evictor takes the entries that end first out of tables, whichever those
+// are in. It is used again and again by one goroutine.
+type evictor struct{ fronts fronts }
+
+// evictBudget is how many entries a shard evicts while its lock is held once.
+const evictBudget = 32
+
+// evict takes entries out of tables until they count want, and returns how many
+// those are. Nobody holds two locks: others may be as quick meanwhile.
+func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*shard) int) (evicted int) {
+	e.fronts = e.fronts[:0]
+	for _, t := range tables {
+		if t.noPurge.Load() {
+			continue
+		}
+		for i := range t.shards {
+			if at := t.shards[i].front(); at != 0 {
+				e.fronts = append(e.fronts, front{at, &t.shards[i]})
+			}
+		}
+	}
+	heap.Init(&e.fronts)
+	for want > 0 && len(e.fronts) > 0 {
+		f := &e.fronts[0]
+		cost := each(f.shard)
+		n, at := f.shard.evict(tick, e.fronts.second(), min(evictBudget, (want+cost-1)/cost))
+		evicted += n
+		want -= n * cost
+		if f.at = at; at != 0 {
+			heap.Fix(&e.fronts, 0)
+		} else {
+			heap.Pop(&e.fronts)
+		}
+	}
+	return evicted
+}
+
+// A front is when the entry of a shard that ends first does so.
+type front struct {
+	at    int64
+	shard *shard
+}
+
+// fronts are a heap.
+type fronts []front
+
+func (f fronts) Len() int           { return len(f) }
+func (f fronts) Less(i, j int) bool { return f[i].at < f[j].at }
+func (f fronts) Swap(i, j int)      { f[i], f[j] = f[j], f[i] }
+func (f *fronts) Push(any)          { panic("table: fronts are never added to") }
+
+func (f *fronts) Pop() any {
+	*f = (*f)[:len(*f)-1]
+	return nil
+}
+
+// second is the earliest but for the first.
+func (f fronts) second() (at int64) {
+	at = math.MaxInt64
+	for _, c := range f[1:min(3, len(f))] {
+		at = min(at, c.at)
+	}
+	return at
+}
+
+func (sh *shard) front() (at int64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	at, _, _ = sh.first()
+	return at
+}
+
+// evict takes at most n entries that end until an instant out of the table, and
+// returns how many, and when the next one ends, 0 where none does.
+func (sh *shard) evict(tick, until int64, n int) (evicted int, next int64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for range evictBudget {
+		at, s, r := sh.first()
+		if at == 0 || at > until || evicted == n {
+			break
+		}
+		if e := get48(r, atExpire); e > at {
+			sh.queue.move(sh, 0, e) // its lifetime was extended meanwhile
+			continue
+		}
+		if ended(r, tick) {
+			sh.expired++
+		} else {
+			sh.evicted++
+		}
+		sh.drop(s, r, hash(sh.store.key(r)))
+		evicted++
+	}
+	sh.compact(2 * evicted)
+	next, _, _ = sh.first()
+	return evicted, next
+}
