@@ -137,11 +137,26 @@ func (sh *shard) pinChanged(l *logged, limit int, tick int64, b *Batch) bool {
 	if !b.takes(sh, limit) {
 		return false
 	}
-	r := sh.store.record(0, l.slot())
-	if has(r, flagLocal) && !has(r, flagDead) && positionOf(r) == l.position && !ended(r, tick) {
+	r := sh.changedAt(l)
+	if r == nil && sh.table.changed.again(l) { // it was moved since the log was read
+		r = sh.changedAt(l)
+	}
+	if r != nil && !ended(r, tick) {
 		sh.pin(b, l.slot(), r)
 	}
 	return true
+}
+
+// changedAt returns the record of l, nil where its slot is another's by now.
+func (sh *shard) changedAt(l *logged) []byte {
+	if l.slot() >= sh.store.next {
+		return nil
+	}
+	r := sh.store.record(0, l.slot())
+	if !has(r, flagLocal) || has(r, flagDead) || positionOf(r) != l.position {
+		return nil
+	}
+	return r
 }
 
 // ChangedPosition is where the log of local changes stands now: what is changed

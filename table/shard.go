@@ -423,3 +423,15 @@ func (c *changedLog) after(position uint64, into []logged) (n int) {
 	}
 	return n
 }
+
+// again reads l once more, and reports whether it is still in the log.
+func (c *changedLog) again(l *logged) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	log := c.log.after(l.position - 1)
+	if !log.next() || log.position != l.position {
+		return false
+	}
+	l.entry = log.slot
+	return true
+}
