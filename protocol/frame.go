@@ -24,7 +24,7 @@ const headerLen = 2 + 5
 type Frame struct {
 	Type MessageType
 	// Payload is what followed the length, nil for messages without one. It
-	// is valid until the next call of [Reader.Next].
+	// is valid until the next call of the [Reader].
 	Payload []byte
 }
 
@@ -108,11 +108,22 @@ func (r *Reader) Next() (Frame, error) {
 	}
 }
 
-// Buffered reports whether a whole frame is there already, so that the next
-// call of Next will not have to wait for the source.
-func (r *Reader) Buffered() bool {
-	_, n, err := ParseFrame(r.buf[r.pos:r.end])
-	return n > 0 || err != nil
+// NextAll appends the next frame to frames and, without waiting for the source,
+// those that came along with it, as long as there is room. All their payloads are
+// valid until the next call. An error is one of Next's: no frame was appended.
+func (r *Reader) NextAll(frames []Frame) ([]Frame, error) {
+	f, err := r.Next()
+	if err != nil {
+		return frames, err
+	}
+	for frames = append(frames, f); len(frames) < cap(frames); frames = append(frames, f) {
+		var n int
+		if f, n, err = ParseFrame(r.buf[r.pos:r.end]); n == 0 || err != nil {
+			break // the next call says it again
+		}
+		r.pos += n
+	}
+	return frames, nil
 }
 
 func (r *Reader) fill() error {

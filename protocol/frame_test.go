@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -152,21 +153,40 @@ func TestReaderErrors(t *testing.T) {
 	}
 }
 
-func TestReaderBuffered(t *testing.T) {
-	src := iotest.OneByteReader(strings.NewReader("\x0a"))
-	r := protocol.NewReader(io.MultiReader(strings.NewReader("\x00\x04\x00\x00\x0a"), src))
-	for i, want := range []bool{true, false} {
-		if i == 0 && r.Buffered() {
-			t.Error("something is there before the first read")
+// What came along with a frame is there without another wait for the source.
+func TestReaderNextAll(t *testing.T) {
+	types := func(frames []protocol.Frame) (b []byte) {
+		for _, f := range frames {
+			b = append(b, byte(f.Type>>8), byte(f.Type))
 		}
-		if _, err := r.Next(); err != nil || r.Buffered() != want {
-			t.Errorf("after frame %d: %v buffered: %v", i, r.Buffered(), err)
-		}
+		return b
 	}
-	// An error that is there already is also an answer without a wait.
-	r = protocol.NewReader(strings.NewReader("\x00\x04\xff\x00"))
-	if _, err := r.Next(); err != nil || !r.Buffered() {
-		t.Errorf("a message of the reserved class is not noticed: %v", err)
+	for _, tt := range []struct {
+		name string
+		src  io.Reader
+		room int
+		want []string // of each call
+		err  error
+	}{
+		{"as they come", io.MultiReader(strings.NewReader("\x00\x04\x00\x00\x0a"), strings.NewReader("\x80\x00\x00\x01")), 10,
+			[]string{"\x00\x04\x00\x00", "\x0a\x80\x00\x01"}, io.EOF},
+		{"as many as there is room for", strings.NewReader("\x00\x04\x00\x00\x00\x01"), 2,
+			[]string{"\x00\x04\x00\x00", "\x00\x01"}, io.EOF},
+		{"without room, one", strings.NewReader("\x00\x04\x00\x00"), 0, []string{"\x00\x04", "\x00\x00"}, io.EOF},
+		{"until one ends early", strings.NewReader("\x00\x04\x0a\x80"), 10, []string{"\x00\x04"}, io.ErrUnexpectedEOF},
+		{"until one is wrong", strings.NewReader("\x00\x04\xff\x00"), 10, []string{"\x00\x04"},
+			&protocol.Error{Reply: protocol.ProtocolError, Reason: "message of the reserved class 255"}},
+	} {
+		r, frames := protocol.NewReader(tt.src), make([]protocol.Frame, 0, tt.room)
+		for _, want := range tt.want {
+			got, err := r.NextAll(frames)
+			if err != nil || string(types(got)) != want {
+				t.Errorf("%s: % x, %v; want % x", tt.name, types(got), err, want)
+			}
+		}
+		if got, err := r.NextAll(frames); len(got) > 0 || fmt.Sprint(err) != fmt.Sprint(tt.err) {
+			t.Errorf("%s: in the end % x and %v, want %v", tt.name, types(got), err, tt.err)
+		}
 	}
 }
 

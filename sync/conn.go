@@ -11,6 +11,7 @@ import (
 
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/sync/session"
+	"github.com/peersd/peersd/table"
 )
 
 // writeTimeout is how long a peer may take to read what it was sent. HAProxy
@@ -116,24 +117,27 @@ func (c *conn) close(why error) {
 	}
 }
 
+// framesAtOnce is how many messages the session takes at once. It is locked for
+// so long.
+const framesAtOnce = table.MaxArrivals
+
 // read feeds the session until the connection ends.
 func (c *conn) read(rest []byte) error {
 	r := protocol.NewReader(io.MultiReader(bytes.NewReader(rest), c.nc))
+	frames := make([]protocol.Frame, 0, framesAtOnce)
 	for {
-		f, err := r.Next()
-		if err != nil {
+		var err error
+		if frames, err = r.NextAll(frames[:0]); err != nil {
 			return err
 		}
 		now := time.Now()
 		c.mu.Lock()
-		err = c.session.Receive(now, f)
+		err = c.session.Receive(now, frames...)
 		c.mu.Unlock()
 		if err != nil {
 			return err
 		}
-		if !r.Buffered() {
-			c.wakeUp()
-		}
+		c.wakeUp()
 	}
 }
 

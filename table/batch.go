@@ -88,7 +88,10 @@ func (sh *shard) readLearned(c *LearnedCursor, limit int, tick int64, b *Batch) 
 		c.until = sh.position
 	}
 	log := sh.learned.after(c.at[sh.number])
-	for range maxPassed {
+	for i := range maxPassed {
+		if i%warmAtOnce == 0 {
+			sh.warmLogged(log, limit-len(b.items))
+		}
 		switch {
 		case !log.next():
 			return noMore
@@ -103,6 +106,21 @@ func (sh *shard) readLearned(c *LearnedCursor, limit int, tick int64, b *Batch) 
 		}
 	}
 	return more
+}
+
+// warmAtOnce is how many records are fetched into the cache ahead.
+const warmAtOnce = 32
+
+// warmLogged touches the next n records of log, or less: these loads don't wait
+// for each other.
+func (sh *shard) warmLogged(log logReader, n int) {
+	for range min(n, warmAtOnce) {
+		if !log.next() {
+			return
+		}
+		r := sh.store.record(0, log.slot)
+		sh.warmed += r[0] ^ r[len(r)-1]
+	}
 }
 
 // ReadChanged pins up to limit entries that were changed last here, after

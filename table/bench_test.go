@@ -282,7 +282,7 @@ func benchmarkBatches(b *testing.B, tb *Table, how How) {
 func BenchmarkExpireMillion(b *testing.B) {
 	const million = 1_000_000
 	keys := randomKeys(million)
-	for _, budget := range []int{64, 128, 256} {
+	for _, budget := range []int{32, 64, 128} {
 		b.Run(fmt.Sprint("budget", budget), func(b *testing.B) {
 			var (
 				turns []time.Duration
@@ -317,6 +317,32 @@ func BenchmarkExpireMillion(b *testing.B) {
 				b.ReportMetric(float64(turns[(len(turns)-1)*n/1000].Nanoseconds())/1000, "µs-"+name)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/million, "ns/entry")
+		})
+	}
+}
+
+// BenchmarkMergeAll is BenchmarkMerge of many at once, as a session does it.
+func BenchmarkMergeAll(b *testing.B) {
+	const million = 1_000_000
+	keys := randomKeys(million)
+	for _, shards := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("existing1M/shards%d", shards), func(b *testing.B) {
+			def := typical(protocol.KeyIPv4, 4)
+			src := NewSet("section", epoch).WithShards(shards).Define(epoch, nil, def).Source(def)
+			fillTable(src, million, update("1234", 1, 2, 3, 4, 5), keys)
+			order := rand.New(rand.NewPCG(3, 4)).Perm(million)
+			all := make([]Arrival, MaxArrivals)
+			for i := range all {
+				all[i].Update = *update("1234", 1, 2, 3, 4, 5)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i += len(all) {
+				for j := range all {
+					binary.BigEndian.PutUint32(all[j].Key, keys[order[(i+j)%million]])
+				}
+				src.MergeAll(at(int64(i)/1000), all)
+			}
 		})
 	}
 }

@@ -143,6 +143,14 @@ func (x *index) seek(hash uint64, s slot) (in *cells, at uint64) {
 	return p.in, p.at
 }
 
+// home is the cell that a search for a hash begins with.
+func (x *index) home(hash uint64) uint64 {
+	if x.cells.len == 0 {
+		return freeCell
+	}
+	return x.cells.get(x.cells.home(hash))
+}
+
 // place puts v in the first free cell from its home on.
 func (c *cells) place(v uint64) {
 	i := c.home(cellHash(v))

@@ -6,8 +6,6 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
-
-	"github.com/peersd/peersd/protocol"
 )
 
 // maxShards bounds how many shards a table has, a power of two.
@@ -41,6 +39,7 @@ type shard struct {
 	expired   uint64
 	evicted   uint64
 	dropped   uint64
+	warmed    byte // so that what warm reads is read
 
 	putOff atomic.Int32 // how often the cleaner has passed over it; not under mu
 }
@@ -85,106 +84,6 @@ func (sh *shard) find(key []byte, hash uint64) (slot, []byte) {
 	}
 	return 0, nil
 }
-
-// What became of an update.
-type outcome int
-
-const (
-	ignored outcome = iota
-	taken
-	noRoom // for a new entry
-)
-
-// merge takes one update of src. paid says that what memory a new entry takes was
-// made room for.
-func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, how How, paid bool) outcome {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if src.mapping == nil || src.mapping.schema != sh.schema {
-		src.mapping = newMapping(src.layout, sh.schema)
-	}
-	s, r := sh.find(u.Key, h)
-	if r != nil && ended(r, tick) {
-		sh.drop(s, r, h)
-		sh.expired++
-		r = nil
-	}
-	expire := src.expireAt(tick, u, how)
-	if expire != 0 && expire <= tick {
-		sh.stale++
-		return ignored // taught at the very end of its life
-	}
-	switch {
-	case r != nil && !sh.fresher(s, r, src, u, tick, expire, how):
-		sh.stale++
-		return ignored
-	case r != nil && pins(r) == 0:
-	case sh.store.full():
-		return noRoom
-	case r != nil:
-		s, r = sh.thaw(s, r, h)
-	case sh.table.full(sh.store.growth(), paid):
-		return noRoom
-	default:
-		s, r = sh.create(u.Key, h)
-	}
-	sh.write(s, r, src.mapping, u, tick)
-	r[atOrigin] = src.Origin
-	sh.setExpire(s, r, expire)
-	sh.relog(s, r, how == Local)
-	sh.migration.changed(&sh.store, s)
-	clearFlag(r, flagUncertain|flagLive)
-	switch how {
-	case Pushed:
-		setFlag(r, flagUncertain)
-	case Live, Local:
-		setFlag(r, flagLive)
-	}
-	sh.merged++
-	return taken
-}
-
-// fresher reports whether u, which came at tick, is to replace the entry in s, of
-// which r is the record.
-func (sh *shard) fresher(s slot, r []byte, src *Source, u *protocol.Update, tick, expire int64, how How) bool {
-	before := get48(r, atExpire)
-	// Of an entry of another origin only lifetimes can tell which is fresher.
-	others := r[atOrigin] != src.Origin && !has(r, flagUncertain) && expire != 0 && before != 0
-	switch how {
-	case Pushed:
-		return !others
-	case Replayed:
-		return (!others || src.doubted[u.ID]) && !sh.equal(s, src.mapping, u)
-	case Taught:
-		if !u.Timed {
-			return false
-		}
-		if has(r, flagUncertain) {
-			return true
-		}
-		if expire == 0 || before == 0 || expire < before {
-			return false
-		}
-		if sh.equal(s, src.mapping, u) {
-			return expire-before > underWay
-		}
-		// A lifetime counts from the arrival of its row: one that was under
-		// way looks fresher by that than it is. A live change does not. Where
-		// it was the row that was fresher, the peer sends it again after the
-		// lesson, as a replay.
-		if src.lessonFrom != 0 && others && has(r, flagLive) && expire-before <= tick-src.lessonFrom {
-			src.doubt(u.ID)
-			return false
-		}
-	}
-	return true
-}
-
-// underWay is how much longer, in ms, an entry may live by a row of a lesson
-// than by what is known, without that being news: each copy of an entry lives
-// longer than the last one by the time that it was under way. Two that teach
-// each other would go on for ever, as what is news to one is taught again.
-const underWay = 1000
 
 // ended reports whether the lifetime of a record is over at tick.
 func ended(r []byte, tick int64) bool {

@@ -302,24 +302,6 @@ func (src *Source) Layout() *protocol.Layout { return src.layout }
 // Table is where the updates go.
 func (src *Source) Table() *Table { return src.table }
 
-// Merge takes one update and reports whether it changed the table. Nothing is
-// allocated but for room that the table grows by. Where there is none, others
-// give way or the update is refused, see [Set.Limit] and [Set.LimitMemory].
-func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
-	t := src.table
-	h := hash(u.Key)
-	sh, tick := t.shard(h), t.clock.tick(now)
-	out := sh.merge(src, tick, h, u, how, false)
-	// Somebody else may take the room that was made.
-	for tries := 0; out == noRoom && tries < 3 && src.makeRoom(sh, tick); tries++ {
-		out = sh.merge(src, tick, h, u, how, true)
-	}
-	if out == noRoom {
-		t.refused.Add(1)
-	}
-	return out == taken
-}
-
 // expireAt is the tick at which the entry ends after u: as long from now as
 // the definition says, or as u says where it is shorter. HAProxy caps a taught
 // lifetime at the table's expire too.

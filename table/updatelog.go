@@ -179,11 +179,16 @@ func (r *logReader) next() bool {
 // block returns the index of the last block that begins at or before
 // position, -1 where all begin after it.
 func (l *updateLog) block(position uint64) int {
-	i, exact := slices.BinarySearch(l.bases, position)
-	if exact {
-		return i
+	// A search without branches to mispredict: bases[at-1] <= position.
+	at, bases := 0, l.bases
+	for n := len(bases); n > 0; {
+		half := (n + 1) / 2
+		if bases[at+half-1] <= position {
+			at += half
+		}
+		n -= half
 	}
-	return i - 1
+	return at - 1
 }
 
 // packed returns a block of the cells in use of blocks, one behind the other.

@@ -93,7 +93,7 @@ func newMirror() *mirror {
 }
 
 // play feeds a session with the bytes of src, and takes what it says after each
-// message, or only at the end. Before the first row of a lesson it lets so much
+// message, or gives it many at once and listens only at the end. Before the first row of a lesson it lets so much
 // time pass that the lesson is asked for.
 func (m *mirror) play(sender string, v protocol.Version, src io.Reader, eachTime bool) error {
 	if m.peers[sender] == nil {
@@ -110,22 +110,29 @@ func (m *mirror) play(sender string, v protocol.Version, src io.Reader, eachTime
 		return nil
 	}
 	r := protocol.NewReader(src)
+	frames := make([]protocol.Frame, 0, 1000)
+	if eachTime {
+		frames = frames[:0:1]
+	}
 	for {
-		f, err := r.Next()
-		if errors.Is(err, io.EOF) {
+		var err error
+		if frames, err = r.NextAll(frames[:0]); errors.Is(err, io.EOF) {
 			return output()
 		}
 		if err != nil {
 			return err
 		}
-		if !asked && partOfLesson(f, v) {
-			m.now = m.now.Add(60 * time.Millisecond)
+		all := frames
+		if i := slices.IndexFunc(all, func(f protocol.Frame) bool { return partOfLesson(f, v) }); i >= 0 && !asked {
+			if err := s.Receive(m.now, all[:i]...); err != nil {
+				return err
+			}
+			m.now, asked, all = m.now.Add(60*time.Millisecond), true, all[i:]
 			if err := output(); err != nil {
 				return err
 			}
-			asked = true
 		}
-		if err := s.Receive(m.now, f); err != nil {
+		if err := s.Receive(m.now, all...); err != nil {
 			return err
 		}
 		if eachTime {

@@ -174,31 +174,6 @@ func (s *Session) switchTable(payload []byte) error {
 	return nil
 }
 
-func (s *Session) receiveUpdate(now time.Time, f protocol.Frame) error {
-	r := s.current
-	if r == nil {
-		s.stats.Skipped++
-		return nil
-	}
-	u := &s.update
-	layout := r.source.Layout()
-	u.Values = slices.Grow(u.Values[:0], layout.Words)[:layout.Words]
-	if err := protocol.ParseUpdate(f.Type, f.Payload, layout, &s.dictionary, r.last, u); err != nil {
-		return err
-	}
-	s.stats.UpdatesIn++
-	r.last = u.ID
-	how := s.learning.judge(now, r, u, s.cfg.Version)
-	taken := r.source.Merge(now, u, how)
-	r.held = r.held || how == table.Pushed && !taken
-	// Rows of a lesson are not acked: a HAProxy that teaches ignores acks,
-	// and one that comes too late would be taken for another's.
-	if how != table.Taught && !r.held {
-		r.toAck, r.owed = u.ID, true
-	}
-	return nil
-}
-
 // judge tells what an update means by the time at which it comes.
 func (l *learning) judge(now time.Time, r *remoteTable, u *protocol.Update, v protocol.Version) table.How {
 	switch l.state {

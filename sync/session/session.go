@@ -99,7 +99,7 @@ type Session struct {
 	order      []*remoteTable          // the same ones, for the acks
 	overfull   bool                    // there were more than maxTables
 	dictionary protocol.DictionaryReader
-	update     protocol.Update
+	arrivals   arrivals
 	confirms   int // owed for lessons that ended
 	learning   learning
 
@@ -148,10 +148,27 @@ func (s *Session) Nudge(now time.Time) {
 	s.nudge, s.nudgeFrom = nudges[:], now
 }
 
-// Receive takes one message. The error is an [*protocol.Error]: it is to be
-// answered with [AppendError] and the connection closed.
-func (s *Session) Receive(now time.Time, f protocol.Frame) error {
+// Receive takes messages in the order in which they came, nothing of which is
+// kept. The error is an [*protocol.Error] of the first one that is wrong, behind
+// which nothing is looked at: it is to be answered with [AppendError] and the
+// connection closed.
+func (s *Session) Receive(now time.Time, frames ...protocol.Frame) error {
 	s.lastHeard = now
+	for len(frames) > 0 {
+		n, err := s.receiveUpdates(now, frames)
+		if err == nil && n == 0 {
+			n, err = 1, s.receive(now, frames[0])
+		}
+		if err != nil {
+			return err
+		}
+		frames = frames[n:]
+	}
+	return nil
+}
+
+// receive takes a message that is no update.
+func (s *Session) receive(now time.Time, f protocol.Frame) error {
 	switch f.Type {
 	case protocol.ResyncRequest:
 		s.teach(now)
@@ -169,9 +186,6 @@ func (s *Session) Receive(now time.Time, f protocol.Frame) error {
 		return s.switchTable(f.Payload)
 	case protocol.AckMessage:
 		return s.acked(f.Payload)
-	case protocol.UpdateMessage, protocol.IncrementalUpdateMessage,
-		protocol.TimedUpdateMessage, protocol.IncrementalTimedUpdateMessage:
-		return s.receiveUpdate(now, f)
 	}
 	// Anything else is of a later version: it is skipped, as HAProxy does.
 	return nil

@@ -1,0 +1,217 @@
+package table
+
+import (
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+)
+
+// An Arrival is an update on its way into a table.
+type Arrival struct {
+	protocol.Update
+	How How
+	// Changed is set by [Source.MergeAll]: the update changed the table.
+	Changed bool
+
+	hash uint64
+	next int16 // the next one of the same shard, -1 where there is none
+}
+
+// MaxArrivals is how many updates [Source.MergeAll] takes at once.
+const MaxArrivals = 512
+
+// Merge takes one update and reports whether it changed the table. Nothing is
+// allocated but for room that the table grows by. Where there is none, others
+// give way or the update is refused, see [Set.Limit] and [Set.LimitMemory].
+func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
+	h := hash(u.Key)
+	sh, tick := src.table.shard(h), src.table.clock.tick(now)
+	sh.mu.Lock()
+	out := sh.merge(src, tick, h, u, how, false)
+	sh.mu.Unlock()
+	if out == noRoom {
+		out = src.mergeFull(sh, tick, h, u, how)
+	}
+	return out == taken
+}
+
+// mergeFull makes room for u and tries again.
+func (src *Source) mergeFull(sh *shard, tick int64, h uint64, u *protocol.Update, how How) (out outcome) {
+	// Somebody else may take the room that was made.
+	for tries := 0; tries < 3 && src.makeRoom(sh, tick); tries++ {
+		sh.mu.Lock()
+		out = sh.merge(src, tick, h, u, how, true)
+		sh.mu.Unlock()
+		if out != noRoom {
+			return out
+		}
+	}
+	src.table.refused.Add(1)
+	return noRoom
+}
+
+// MergeAll is [Source.Merge] of up to [MaxArrivals] updates, which takes them
+// shard by shard: a lock is taken once for many, and what they touch is fetched
+// into the cache side by side rather than one after the other. Those of one key
+// are merged in their order.
+func (src *Source) MergeAll(now time.Time, all []Arrival) {
+	t, tick := src.table, src.table.clock.tick(now)
+	var first, last [maxShards]int16 // of the arrivals of a shard, plus 1
+	for i := range all {
+		a := &all[i]
+		a.hash, a.next = hash(a.Key), 0
+		n := a.hash >> t.shardShift
+		if l := last[n]; l > 0 {
+			all[l-1].next = int16(i + 1)
+		} else {
+			first[n] = int16(i + 1)
+		}
+		last[n] = int16(i + 1)
+	}
+	for n := range t.shards {
+		for i := first[n]; i > 0; {
+			i = t.shards[n].mergeSome(src, tick, all, i)
+		}
+	}
+}
+
+// mergeAtOnce bounds how many updates are merged while a lock is held once.
+const mergeAtOnce = 32
+
+// mergeSome merges the arrivals of a shard from the i-th on, counted from 1, and
+// returns the one to go on with, 0 after the last.
+func (sh *shard) mergeSome(src *Source, tick int64, all []Arrival, i int16) int16 {
+	sh.mu.Lock()
+	sh.warm(all, i)
+	full := int16(0)
+	for n := 0; n < mergeAtOnce && i > 0 && full == 0; n++ {
+		a := &all[i-1]
+		out := sh.merge(src, tick, a.hash, &a.Update, a.How, false)
+		if a.Changed = out == taken; out == noRoom {
+			full = i
+		}
+		i = a.next
+	}
+	sh.mu.Unlock()
+	if full > 0 {
+		a := &all[full-1]
+		a.Changed = src.mergeFull(sh, tick, a.hash, &a.Update, a.How) == taken
+	}
+	return i
+}
+
+// warm touches what the next arrivals will need, one kind of thing after the
+// other: loads that don't wait for each other are under way at the same time.
+func (sh *shard) warm(all []Arrival, i int16) {
+	var cells [mergeAtOnce]uint64
+	n := 0
+	for ; n < mergeAtOnce && i > 0; n++ {
+		a := &all[i-1]
+		cells[n] = sh.index.home(a.hash)
+		i = a.next
+	}
+	for _, v := range cells[:n] {
+		if s := cellSlot(v); s < sh.store.next {
+			r := sh.store.record(0, s)
+			sh.warmed += r[0] ^ r[len(r)-1]
+		}
+	}
+}
+
+// What became of an update.
+type outcome int
+
+const (
+	ignored outcome = iota
+	taken
+	noRoom // for a new entry
+)
+
+// merge takes one update of src; sh is locked. paid says that what memory a new
+// entry takes was made room for.
+func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, how How, paid bool) outcome {
+	if src.mapping == nil || src.mapping.schema != sh.schema {
+		src.mapping = newMapping(src.layout, sh.schema)
+	}
+	s, r := sh.find(u.Key, h)
+	if r != nil && ended(r, tick) {
+		sh.drop(s, r, h)
+		sh.expired++
+		r = nil
+	}
+	expire := src.expireAt(tick, u, how)
+	if expire != 0 && expire <= tick {
+		sh.stale++
+		return ignored // taught at the very end of its life
+	}
+	switch {
+	case r != nil && !sh.fresher(s, r, src, u, tick, expire, how):
+		sh.stale++
+		return ignored
+	case r != nil && pins(r) == 0:
+	case sh.store.full():
+		return noRoom
+	case r != nil:
+		s, r = sh.thaw(s, r, h)
+	case sh.table.full(sh.store.growth(), paid):
+		return noRoom
+	default:
+		s, r = sh.create(u.Key, h)
+	}
+	sh.write(s, r, src.mapping, u, tick)
+	r[atOrigin] = src.Origin
+	sh.setExpire(s, r, expire)
+	sh.relog(s, r, how == Local)
+	sh.migration.changed(&sh.store, s)
+	clearFlag(r, flagUncertain|flagLive)
+	switch how {
+	case Pushed:
+		setFlag(r, flagUncertain)
+	case Live, Local:
+		setFlag(r, flagLive)
+	}
+	sh.merged++
+	return taken
+}
+
+// fresher reports whether u, which came at tick, is to replace the entry in s, of
+// which r is the record.
+func (sh *shard) fresher(s slot, r []byte, src *Source, u *protocol.Update, tick, expire int64, how How) bool {
+	before := get48(r, atExpire)
+	// Of an entry of another origin only lifetimes can tell which is fresher.
+	others := r[atOrigin] != src.Origin && !has(r, flagUncertain) && expire != 0 && before != 0
+	switch how {
+	case Pushed:
+		return !others
+	case Replayed:
+		return (!others || src.doubted[u.ID]) && !sh.equal(s, src.mapping, u)
+	case Taught:
+		if !u.Timed {
+			return false
+		}
+		if has(r, flagUncertain) {
+			return true
+		}
+		if expire == 0 || before == 0 || expire < before {
+			return false
+		}
+		if sh.equal(s, src.mapping, u) {
+			return expire-before > underWay
+		}
+		// A lifetime counts from the arrival of its row: one that was under
+		// way looks fresher by that than it is. A live change does not. Where
+		// it was the row that was fresher, the peer sends it again after the
+		// lesson, as a replay.
+		if src.lessonFrom != 0 && others && has(r, flagLive) && expire-before <= tick-src.lessonFrom {
+			src.doubt(u.ID)
+			return false
+		}
+	}
+	return true
+}
+
+// underWay is how much longer, in ms, an entry may live by a row of a lesson
+// than by what is known, without that being news: each copy of an entry lives
+// longer than the last one by the time that it was under way. Two that teach
+// each other would go on for ever, as what is news to one is taught again.
+const underWay = 1000
