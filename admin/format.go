@@ -17,9 +17,13 @@ import (
 // appendHead appends the line that a table's dump begins with.
 func appendHead(b []byte, t *table.Table) []byte {
 	s := t.Stats()
+	size := s.Size
+	if size == 0 {
+		size = s.Capacity
+	}
 	b = append(append(b, "# table: "...), t.FullName()...)
 	b = append(append(b, ", type: "...), t.KeyType().String()...)
-	b = strconv.AppendInt(append(b, ", size:"...), int64(s.Capacity), 10)
+	b = strconv.AppendInt(append(b, ", size:"...), int64(size), 10)
 	b = strconv.AppendInt(append(b, ", used:"...), int64(s.Entries), 10)
 	return append(b, '\n')
 }

@@ -114,7 +114,8 @@ func TestCommands(t *testing.T) {
 		{"no such section", "show peers nope\n", "No such peers\n\n"},
 		{"unknown", "frob t1\n", "Unknown command: 'frob t1'; 'help' lists those that exist.\n\n"},
 		{"half of one", "show\n", "Unknown command: 'show'; 'help' lists those that exist.\n\n"},
-		{"more than one", "show tables\n", "Unknown command: 'show tables'; 'help' lists those that exist.\n\n"},
+		{"more than one", "show tablets\n", "Unknown command: 'show tablets'; 'help' lists those that exist.\n\n"},
+		{"what tables take, of one", "show tables t1\n", "Nothing more is understood here: show tables\n\n"},
 		{"spaces", "  show \t table  t1 \n", headT1 + "\n"},
 		{"no line feed", "show table t1", headT1 + "\n"},
 		{"carriage return", "show table t1\r\n", headT1 + "\n"},
@@ -139,6 +140,32 @@ func TestCommands(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// Each table has a line, and what it takes is a number of bytes that depends on
+// the machine.
+func TestShowTables(t *testing.T) {
+	r := start(t)
+	r.tables.Limit("mypeers/t2", table.Limits{Size: 1})
+	r.tables.LimitMemory(1 << 30)
+	got := r.ask("show tables\n")
+	memory := regexp.MustCompile(` +[0-9]{4,} +[0-9]+ `)
+	total := regexp.MustCompile(`: [0-9]+ of`)
+	got = total.ReplaceAllString(memory.ReplaceAllString(got, " M B "), ": M of")
+	want := `  entries  size  memory  per entry  merged  stale  expired  evicted  refused  dropped  # table
+        0     - M B       0      0        0        0        0        0  t1, ip
+        1     1 M B       1      0        0        0        0        0  mypeers/t2, string len 32
+        0     - M B       0      0        0        0        0        0  t3, binary len 9
+        0     - M B       0      0        0        0        0        0  t3, binary len 17
+# memory of all tables: M of 1073741824
+
+`
+	if got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	if got := numbers.ReplaceAllString(r.ask("show table mypeers/t2\n"), "P"); !strings.Contains(got, "size:1, used:1") {
+		t.Errorf("a table's size is not its limit: %s", got)
 	}
 }
 

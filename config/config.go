@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	peersync "github.com/peersd/peersd/sync"
+	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
 )
 
@@ -40,6 +42,11 @@ type Config struct {
 	Section string
 	// Socket is the path of the runtime socket.
 	Socket string
+	// MaxMemory is how many bytes of memory the process is to have at most; 0
+	// is no limit.
+	MaxMemory int64
+	// Limits of tables, by name.
+	Limits map[string]table.Limits
 	// LogLevel of zerolog; the zero value is debug.
 	LogLevel zerolog.Level
 
@@ -164,4 +171,51 @@ func DefaultSocket() string {
 		return filepath.Join(os.TempDir(), fmt.Sprintf("peersd-%d.sock", os.Getuid()))
 	}
 	return filepath.Join(dir, "peersd.sock")
+}
+
+// ParseSize reads a number as haproxy.cfg has it: a "k", "m" or "g" behind it is
+// for 2^10, 2^20 or 2^30.
+func ParseSize(s string) (int64, error) {
+	digits, shift := s, 0
+	if s != "" {
+		if i := strings.IndexByte("kmg", s[len(s)-1]|0x20); i >= 0 {
+			digits, shift = s[:len(s)-1], 10*(i+1)
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 63-shift)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is no size, as in 500000, 100k or 2g", s)
+	}
+	return int64(n) << shift, nil
+}
+
+// MinMemory is the least for --max-memory, in bytes: with less there is hardly
+// room for a table.
+const MinMemory = 64 << 20
+
+// ParseMemory reads the argument of --max-memory.
+func ParseMemory(s string) (int64, error) {
+	n, err := ParseSize(s)
+	if err == nil && n < MinMemory {
+		err = fmt.Errorf("%s is too little; peersd needs 64m", s)
+	}
+	return n, err
+}
+
+// ParseTableSize reads the argument of --table-size: NAME=SIZE, or
+// NAME=SIZE,nopurge.
+func ParseTableSize(s string) (name string, l table.Limits, err error) {
+	name, rest, found := strings.Cut(s, "=")
+	if !found || name == "" {
+		return "", l, fmt.Errorf("%q is not NAME=SIZE, as in t1=100k or mypeers/t1=1m,nopurge", s)
+	}
+	text, word, more := strings.Cut(rest, ",")
+	if more && word != "nopurge" {
+		return "", l, fmt.Errorf("%q: after the size there may be \"nopurge\", not %q", s, word)
+	}
+	n, err := ParseSize(text)
+	if err == nil && n > math.MaxUint32 {
+		err = fmt.Errorf("%q is more entries than a table can have, %d", text, uint32(math.MaxUint32))
+	}
+	return name, table.Limits{Size: int(n), NoPurge: more}, err
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	peersync "github.com/peersd/peersd/sync"
+	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
 )
 
@@ -133,6 +134,42 @@ func TestChecks(t *testing.T) {
 func TestParseLevel(t *testing.T) {
 	if l, err := ParseLevel("warn"); l != zerolog.WarnLevel || err != nil {
 		t.Errorf("got %v, %v", l, err)
+	}
+}
+
+func TestParseSizes(t *testing.T) {
+	for in, want := range map[string]int64{"1": 1, "500000": 500_000, "100k": 102_400, "100K": 102_400, "1m": 1 << 20, "2g": 2 << 30, "8589934591G": 8589934591 << 30} {
+		if got, err := ParseSize(in); got != want || err != nil {
+			t.Errorf("%s: got %d, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "0", "0k", "k", "-1", "1kk", "1.5m", "1t", "8589934592g", "9223372036854775808", " 1"} {
+		if got, err := ParseSize(in); err == nil {
+			t.Errorf("%q: got %d, want an error", in, got)
+		}
+	}
+	for in, want := range map[string]bool{"64m": true, "2g": true, "65535k": false, "1": false, "x": false} {
+		if _, err := ParseMemory(in); (err == nil) != want {
+			t.Errorf("--max-memory %s: %v", in, err)
+		}
+	}
+}
+
+func TestParseTableSize(t *testing.T) {
+	for in, want := range map[string]table.Limits{
+		"t1=100k":               {Size: 102_400},
+		"mypeers/t1=1m,nopurge": {Size: 1 << 20, NoPurge: true},
+		"t1=4294967295":         {Size: 4294967295},
+	} {
+		name, got, err := ParseTableSize(in)
+		if full, _, _ := strings.Cut(in, "="); name != full || got != want || err != nil {
+			t.Errorf("%s: got %s, %+v, %v", in, name, got, err)
+		}
+	}
+	for _, in := range []string{"", "t1", "=1k", "t1=", "t1=x", "t1=4g", "t1=1k,", "t1=1k,purge", "t1=1k,nopurge,nopurge"} {
+		if _, got, err := ParseTableSize(in); err == nil {
+			t.Errorf("%s: got %+v, want an error", in, got)
+		}
 	}
 }
 

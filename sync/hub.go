@@ -104,25 +104,6 @@ func (h *Hub) listen(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// cleaning: at most cleanBudget entries of a shard at a time, so that sessions
-// get at it in between.
-const (
-	cleanEvery  = 100 * time.Millisecond
-	cleanBudget = 32
-)
-
-func (h *Hub) clean(ctx context.Context) {
-	for sleep(ctx, cleanEvery) {
-		for {
-			now := time.Now()
-			again := h.cfg.Tables.Expire(now, cleanBudget)
-			if again.IsZero() || again.After(now) || ctx.Err() != nil {
-				break
-			}
-		}
-	}
-}
-
 // sleep reports whether the time passed before ctx was done.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

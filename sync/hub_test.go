@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/table"
 )
 
 func TestUpToDate(t *testing.T) {
@@ -163,6 +165,50 @@ func TestClean(t *testing.T) {
 		if n := tb.Stats().Entries; n != 0 {
 			t.Errorf("%d entries after 60 s", n)
 		}
+	})
+}
+
+// Entries that are lost for want of room are told of, once a minute at most.
+func TestLossesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, &network{}, Config{})
+		defer r.stop()
+		for i := range 7 {
+			r.tables.Limit(fmt.Sprint("t", i), table.Limits{Size: 10, NoPurge: i == 0})
+		}
+		lose := func(tables, entries int) {
+			for i := range tables {
+				for k := range entries {
+					r.set(fmt.Sprint("t", i), fmt.Sprintf("10.0.%d.%d", time.Now().Second(), k), 1)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		told := func(want int) {
+			t.Helper()
+			if n := strings.Count(r.log.String(), "for want of room"); n != want {
+				t.Fatalf("told %d times, not %d:\n%s", n, want, r.log)
+			}
+		}
+		lose(1, 10)
+		told(0)
+		lose(2, 5)
+		r.expectLog(`"tables":"t0 (0 evicted, 5 refused)"`)
+		told(1)
+		lose(2, 11)
+		told(1) // less than a minute later
+		time.Sleep(time.Minute)
+		told(2)
+		r.expectLog(`"tables":"t0 (0 evicted, 11 refused), t1 (6 evicted, 0 refused)"`)
+		time.Sleep(time.Minute)
+		told(2) // nothing new
+		r.tables.LimitMemory(1 << 30)
+		lose(1, 11)
+		lose(7, 11)
+		time.Sleep(time.Minute)
+		told(4)
+		r.expectLog(`t4 (1 evicted, 0 refused), and 2 more","memory":`)
+		r.expectLog(`"limit":1073741824`)
 	})
 }
 

@@ -42,6 +42,9 @@ func (s *Set) limitTable(t *Table) {
 // together and gives the rest back.
 func (s *Set) LimitMemory(bytes int64) { s.account.limit.Store(bytes) }
 
+// MemoryLimit is what LimitMemory was told.
+func (s *Set) MemoryLimit() int64 { return s.account.limit.Load() }
+
 // Memory is how many bytes all tables together have reserved.
 func (s *Set) Memory() int64 { return s.account.bytes.Load() }
 
@@ -187,7 +190,7 @@ func (sh *shard) evict(tick, until int64, n int) (evicted int, next int64) {
 		if ended(r, tick) {
 			sh.expired++
 		} else {
-			sh.evicted++
+			sh.table.evicted.Add(1)
 		}
 		sh.drop(s, r, hash(sh.store.key(r)))
 		evicted++

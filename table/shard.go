@@ -37,7 +37,6 @@ type shard struct {
 	merged    uint64
 	stale     uint64
 	expired   uint64
-	evicted   uint64
 	dropped   uint64
 	warmed    byte // so that what warm reads is read
 
@@ -47,9 +46,12 @@ type shard struct {
 // shard is where the key of that hash belongs: always the same one.
 func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shardShift] }
 
-func (sh *shard) init(t *Table, number, keyArea int) {
+func (sh *shard) init(t *Table, number, longest int) {
 	sh.table, sh.number, sh.schema = t, number, t.schema
-	sh.store.keyArea = keyArea
+	sh.store.keyArea = min(longest, inlineKey)
+	if longest > inlineKey {
+		sh.store.long = make([]longKeys, longClasses)
+	}
 	a := &t.account
 	sh.store.account, sh.index.account, sh.queue.account, sh.learned.account = a, a, a, a
 }
@@ -65,7 +67,6 @@ func (sh *shard) addStats(all *Stats) {
 	all.Merged += sh.merged
 	all.Stale += sh.stale
 	all.Expired += sh.expired
-	all.Evicted += sh.evicted
 	all.Dropped += sh.dropped
 }
 

@@ -84,7 +84,7 @@ type store struct {
 	chunks  [][][]byte // by group
 	next    slot       // behind the last one in use, or free
 	free    freeList
-	long    [longClasses]longKeys
+	long    []longKeys // by class; none where all keys are short
 }
 
 // record returns the record of s in group g.

@@ -574,7 +574,7 @@ func TestStore(t *testing.T) {
 }
 
 func testStore(t *testing.T, r *rand.Rand) {
-	st := &store{keyArea: inlineKey}
+	st := &store{keyArea: inlineKey, long: make([]longKeys, longClasses)}
 	st.setGroup(0, headerSize+inlineKey+8, nil)
 	type entry struct {
 		s      slot

@@ -65,6 +65,7 @@ type Table struct {
 	entries atomic.Int64
 	size    atomic.Int64 // entries at most, 0 = any number
 	noPurge atomic.Bool
+	evicted atomic.Uint64
 	refused atomic.Uint64
 }
 
@@ -117,7 +118,7 @@ func newTable(s *Set, def *protocol.Definition) *Table {
 	t.shards = make([]shard, s.shards)
 	t.shardShift = uint(65 - bits.Len(uint(s.shards))) // 64 for one shard: nothing is left
 	for i := range t.shards {
-		t.shards[i].init(t, i, min(longestKey(def), inlineKey))
+		t.shards[i].init(t, i, longestKey(def))
 	}
 	return t
 }
@@ -173,14 +174,22 @@ func (t *Table) Schema() (*protocol.Definition, *protocol.Layout) {
 	return &t.schema.def, t.schema.layout
 }
 
+// Entries is how many entries the table has now. It takes no lock.
+func (t *Table) Entries() int { return int(t.entries.Load()) }
+
 // Stats returns the table's counts.
 func (t *Table) Stats() (all Stats) {
-	all.Size, all.Memory, all.Refused = int(t.size.Load()), t.account.bytes.Load(), t.refused.Load()
+	all.Size, all.Memory = int(t.size.Load()), t.account.bytes.Load()
+	all.Evicted, all.Refused = t.Lost()
 	for i := range t.shards {
 		t.shards[i].addStats(&all)
 	}
 	return all
 }
+
+// Lost is how many entries were evicted, and how many refused, for want of room.
+// It takes no lock.
+func (t *Table) Lost() (evicted, refused uint64) { return t.evicted.Load(), t.refused.Load() }
 
 // A declaration is what some of the table's declarers say of it.
 type declaration struct {

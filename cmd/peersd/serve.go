@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -37,6 +38,13 @@ every peer. In haproxy.cfg that is:
   --section NAME           the name of the peers section, "peers" without it:
                            a part of the names of tables declared there
   --socket PATH            the runtime socket, %s without it
+  --max-memory SIZE        the memory of the whole process, as in 512m or 2g.
+                           Where it is reached, entries that end first give way
+                           to new ones
+  --table-size NAME=SIZE   the entries of a table, as in t1=100k. Where it is
+                           full, entries that end first give way to new ones;
+                           with t1=100k,nopurge new ones are refused. May be
+                           repeated
   --log-level LEVEL        trace, debug, info, warn or error; info without it
 `
 
@@ -64,6 +72,18 @@ func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
 	flags.value("socket", func(s string) error {
 		c.Socket = s
 		return config.CheckSocket(s)
+	})
+	flags.value("max-memory", func(s string) (err error) {
+		c.MaxMemory, err = config.ParseMemory(s)
+		return err
+	})
+	flags.value("table-size", func(s string) error {
+		name, limits, err := config.ParseTableSize(s)
+		if c.Limits == nil {
+			c.Limits = map[string]table.Limits{}
+		}
+		c.Limits[name] = limits
+		return err
 	})
 	flags.value("log-level", func(s string) (err error) {
 		c.LogLevel, err = config.ParseLevel(s)
@@ -106,6 +126,7 @@ func serve(args []string, stdout io.Writer) error {
 
 	started := time.Now()
 	tables := table.NewSet(c.Section, started)
+	limit(tables, c)
 	hub := peersync.New(peersync.Config{Names: c.Names(), Peers: c.Peers, Tables: tables, Log: log})
 	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Started: started, Log: log}
 	var wg sync.WaitGroup
@@ -117,6 +138,23 @@ func serve(args []string, stdout io.Writer) error {
 	wg.Wait()
 	log.Info().Msg("peersd has ended")
 	return err
+}
+
+// What --max-memory is for beside tables: the program itself, sessions, what the
+// collector has not yet taken back.
+const (
+	programMemory = 8 << 20  // not the collector's, so not known to it
+	otherMemory   = 16 << 20 // with it, and with an eighth of the rest
+)
+
+func limit(tables *table.Set, c *config.Config) {
+	if c.MaxMemory > 0 {
+		debug.SetMemoryLimit(c.MaxMemory - programMemory)
+		tables.LimitMemory((c.MaxMemory - otherMemory) / 8 * 7)
+	}
+	for name, l := range c.Limits {
+		tables.Limit(name, l)
+	}
 }
 
 // listen opens all addresses or none.

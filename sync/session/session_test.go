@@ -203,6 +203,40 @@ func TestSessionAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A lesson ends though the entries change faster than the pupil takes them.
+func TestLessonEndsThoughAllChanges(t *testing.T) {
+	d, now := newDaemon(epoch), epoch
+	pupil, busy := d.link(protocol.Version21, 10), d.link(protocol.Version21, 10)
+	pupil.begin(now)
+	busy.begin(now)
+	w := newWire()
+	receive(t, busy.session, w, now, "define id=1 t0 type string len 17 expire 60000 store gpc0")
+	id := 0
+	change := func() {
+		for range 50 {
+			id++
+			receive(t, busy.session, w, now, fmt.Sprintf("update %d k%d gpc0=%d", id, id%1000, id))
+		}
+	}
+	for range 20 {
+		change()
+	}
+	receive(t, pupil.session, newWire(), now, "resync request")
+	for range 1000 {
+		change()
+		if len(pupil.session.AppendOutput(now, nil)) == 0 {
+			break
+		}
+	}
+	if sent := pupil.session.Stats().UpdatesOut; sent < 4000 || sent > 4010 {
+		t.Errorf("%d updates of a lesson of 1000 entries, want 4000", sent)
+	}
+	receive(t, pupil.session, newWire(), now, "resync confirm")
+	if active, _, _ := pupil.session.Lesson(); active {
+		t.Error("the lesson goes on")
+	}
+}
+
 // Two mirrors that teach each other the same at the same time come to an end,
 // though each copy of an entry lives a little longer than the last.
 func TestMirrorsThatTeachEachOther(t *testing.T) {

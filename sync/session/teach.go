@@ -18,6 +18,8 @@ type teaching struct {
 	// Of the first table:
 	defined bool // it was
 	pass    int  // through its entries, see passes
+	sent    int  // entries of it
+	most    int  // so many are enough, 0 before it is known
 
 	// A lesson is kept open for what others are about to teach us: a peer
 	// that comes up along with us would miss it. The tables are gone through
@@ -184,7 +186,7 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 				return b
 			}
 		}
-		t.tables, t.defined, t.pass = t.tables[1:], false, 0
+		t.tables, t.defined, t.pass, t.sent, t.most = t.tables[1:], false, 0, 0, 0
 	}
 	if !t.last {
 		t.begun, t.tables, t.look = false, s.local, now.Add(lookEvery)
@@ -199,18 +201,31 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 	return protocol.AppendMessage(b, end)
 }
 
+// enough is how many entries of a table are taught at most, where it has n when
+// its turn comes. Those that change meanwhile come again: where peers change
+// them faster than the pupil takes them, that would go on for ever. The pupil has
+// the rest from those peers.
+func enough(n int) int { return 3*n + 1000 }
+
 // appendEntries appends the next part of the table under way. Where it returns
 // more left than 0, that was the last one.
 func (s *Session) appendEntries(now time.Time, b []byte, l *localTable, left int) ([]byte, int) {
 	t := &s.teaching
+	if t.most == 0 {
+		t.most = enough(l.table.Entries())
+	}
 	for t.pass < len(passes) && left > 0 {
 		var n int
 		b, n = s.appendBatch(now, b, l, passes[t.pass], left)
-		if n == 0 {
-			t.pass++
-		}
+		t.sent += n
 		t.updates += uint64(n)
 		left -= n
+		switch {
+		case t.sent >= t.most:
+			t.pass = len(passes)
+		case n == 0:
+			t.pass++
+		}
 	}
 	return b, left
 }

@@ -1,0 +1,76 @@
+package peersync
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/peersd/peersd/table"
+)
+
+// cleaning: at most cleanBudget entries of a shard at a time, so that sessions
+// get at it in between.
+const (
+	cleanEvery  = 100 * time.Millisecond
+	cleanBudget = 32
+)
+
+func (h *Hub) clean(ctx context.Context) {
+	lost := losses{h: h, known: map[*table.Table]loss{}}
+	for sleep(ctx, cleanEvery) {
+		for {
+			now := time.Now()
+			again := h.cfg.Tables.Expire(now, cleanBudget)
+			if again.IsZero() || again.After(now) || ctx.Err() != nil {
+				break
+			}
+		}
+		lost.tell(time.Now())
+	}
+}
+
+// losses says in the log which entries were lost for want of room, at most once
+// in lossesEvery.
+type losses struct {
+	h     *Hub
+	next  time.Time // not before
+	known map[*table.Table]loss
+}
+
+const lossesEvery = time.Minute
+
+// A loss is what a table had lost when the log was told last.
+type loss struct{ evicted, refused uint64 }
+
+func (l *losses) tell(now time.Time) {
+	if now.Before(l.next) {
+		return
+	}
+	var parts []string
+	known := map[*table.Table]loss{} // without tables that are gone
+	for _, t := range l.h.cfg.Tables.Tables() {
+		was, is := l.known[t], loss{}
+		is.evicted, is.refused = t.Lost()
+		known[t] = is
+		if is != was {
+			parts = append(parts, fmt.Sprintf("%s (%d evicted, %d refused)", t.FullName(), is.evicted-was.evicted, is.refused-was.refused))
+		}
+	}
+	l.known = known
+	if len(parts) == 0 {
+		return
+	}
+	l.next = now.Add(lossesEvery)
+	if n := len(parts) - mostNamed; n > 0 {
+		parts = append(parts[:mostNamed], fmt.Sprintf("and %d more", n))
+	}
+	event := l.h.cfg.Log.Warn().Str("tables", strings.Join(parts, ", ")).Int64("memory", l.h.cfg.Tables.Memory())
+	if limit := l.h.cfg.Tables.MemoryLimit(); limit > 0 {
+		event.Int64("limit", limit)
+	}
+	event.Msg("entries were lost for want of room; raise --max-memory or --table-size")
+}
+
+// mostNamed is how many tables one line of the log names.
+const mostNamed = 5
