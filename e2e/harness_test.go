@@ -72,6 +72,7 @@ defaults
 // A daemon is a running `peersd serve`.
 type daemon struct {
 	t      testing.TB
+	path   string // of the binary
 	args   []string
 	socket string
 	cmd    *exec.Cmd
@@ -88,7 +89,7 @@ func newDaemon(t testing.TB, host string, n int, args ...string) *daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &daemon{t: t, socket: filepath.Join(dir, "s"), log: &testkit.Output{}}
+	d := &daemon{t: t, path: peersd, socket: filepath.Join(dir, "s"), log: &testkit.Output{}}
 	d.args = []string{"serve", "--listen", fmt.Sprintf("%s:%d", host, portPeersd), "--section", "mypeers",
 		"--socket", d.socket, "--log-level", "debug"}
 	for i := range n {
@@ -110,7 +111,7 @@ func startDaemon(t testing.TB, host string, n int, args ...string) *daemon {
 // test; its log is shown if the test fails, and a data race fails it.
 func (d *daemon) start() {
 	d.t.Helper()
-	cmd := exec.Command(peersd, d.args...)
+	cmd := exec.Command(d.path, d.args...)
 	cmd.Stderr = d.log
 	if err := cmd.Start(); err != nil {
 		d.t.Fatal(err)

@@ -36,9 +36,9 @@ func startHAProxy(t *testing.T, r haproxytest.Release, tables []string, config s
 }
 
 // startPeersd starts the other one and waits until it has had its lesson.
-func (p *pair) startPeersd() {
+func (p *pair) startPeersd(args ...string) {
 	p.t.Helper()
-	p.d = startDaemon(p.t, p.host, 1)
+	p.d = startDaemon(p.t, p.host, 1, args...)
 	eventually(p.t, 5*time.Second, "the lesson is over", func() error { return p.d.established("lb1") })
 }
 

@@ -143,8 +143,8 @@ func serve(args []string, stdout io.Writer) error {
 // What --max-memory is for beside tables: the program itself, sessions, what the
 // collector has not yet taken back.
 const (
-	programMemory = 8 << 20  // not the collector's, so not known to it
-	otherMemory   = 16 << 20 // with it, and with an eighth of the rest
+	programMemory = 14 << 20 // not the collector's, so not known to it
+	otherMemory   = 24 << 20 // with it, and with an eighth of the rest
 )
 
 func limit(tables *table.Set, c *config.Config) {
