@@ -38,15 +38,16 @@ const maxPassed = 1000
 // is the beginning.
 type LearnedCursor struct {
 	at    []uint64 // position, by shard
-	shard int      // that is being read
-	until uint64   // position where it stood when its turn came, 0 before
+	shard int      // whose turn it is
 }
 
 // ReadLearned pins up to limit entries that a peer has changed last, for b,
-// which has to be released, and moves the cursor behind them. They come shard by
-// shard, in the order of their last change; what changes meanwhile comes again,
-// when all others have had their turn. Entries whose lifetime is over at now
-// are passed over. b is empty where there are no more.
+// which has to be released, and moves the cursor behind them. The shards take
+// turns, a few entries each, and those of each come in the order of their last
+// change: so all come nearly in that order, and whoever learns them puts those
+// that end one after the other next to each other, which HAProxy does at the
+// least cost. What changes meanwhile comes again in the end. Entries whose
+// lifetime is over at now are passed over. b is empty where there are no more.
 //
 // They are part of lessons only, as HAProxy does it: it never relays.
 func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch) {
@@ -55,52 +56,49 @@ func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch
 		c.at = make([]uint64, len(t.shards))
 	}
 	b.begin(t)
-	for read := 0; read < len(t.shards); {
-		switch t.shards[c.shard].readLearned(c, limit, tick, b) {
+	turn := max(limit/len(t.shards), leastTurn)
+	for idle := 0; idle < len(t.shards) && len(b.items) < limit; c.shard = (c.shard + 1) % len(t.shards) {
+		switch t.shards[c.shard].readLearned(&c.at[c.shard], min(limit, len(b.items)+turn), tick, b) {
 		case full:
 			return
 		case noMore:
-			c.shard, c.until = (c.shard+1)%len(t.shards), 0
-			read++
-		case later:
-			c.shard, c.until = (c.shard+1)%len(t.shards), 0
-			read = 0
+			idle++
 		case more:
-			read = 0
+			idle = 0
 		}
 	}
 }
+
+// leastTurn is how many entries a shard's turn has at least: a lock is taken for
+// each.
+const leastTurn = 8
 
 // What a shard says after it was asked for entries.
 type answer int
 
 const (
-	more   answer = iota // ask again: the lock was held long enough
-	later                // ask again, but others first
+	more   answer = iota // ask again: others first
 	noMore               // it has no more
 	full                 // b can take no more
 )
 
-func (sh *shard) readLearned(c *LearnedCursor, limit int, tick int64, b *Batch) answer {
+func (sh *shard) readLearned(at *uint64, limit int, tick int64, b *Batch) answer {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if c.until == 0 {
-		c.until = sh.position
-	}
-	log := sh.learned.after(c.at[sh.number])
+	log := sh.learned.after(*at)
 	for i := range maxPassed {
 		if i%warmAtOnce == 0 {
 			sh.warmLogged(log, limit-len(b.items))
 		}
 		switch {
+		case len(b.items) >= limit:
+			return more
 		case !log.next():
 			return noMore
-		case log.position > c.until:
-			return later
 		case !b.takes(sh, limit):
 			return full
 		}
-		c.at[sh.number] = log.position
+		*at = log.position
 		if r := sh.store.record(0, log.slot); !ended(r, tick) {
 			sh.pin(b, log.slot, r)
 		}
@@ -284,30 +282,26 @@ func (sh *shard) pin(b *Batch, s slot, r []byte) {
 
 // Release unpins the entries of b.
 func (b *Batch) Release() {
-	for i := range b.items {
-		if sh := b.items[i].shard; sh != nil {
-			sh.unpin(b.items[i:])
-		}
+	for left := b.items; len(left) > 0; {
+		left = left[left[0].shard.unpin(left):]
 	}
 	b.items = b.items[:0]
 }
 
-// unpin unpins those of items that are of sh.
-func (sh *shard) unpin(items []item) {
+// unpin unpins the first ones of items, which are of sh, and returns how many
+// those are.
+func (sh *shard) unpin(items []item) (n int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for i := range items {
-		it := &items[i]
-		if it.shard != sh {
-			continue
-		}
-		r := it.records[0]
+	for ; n < len(items) && items[n].shard == sh; n++ {
+		r := items[n].records[0]
 		unpin(r)
 		if pins(r) == 0 && has(r, flagDead) {
-			sh.free(it.slot)
+			sh.free(items[n].slot)
 		}
-		it.shard, it.serverKey = nil, ""
+		items[n].serverKey = ""
 	}
+	return n
 }
 
 // Drop takes entry i out of its table, unless it has changed since it was pinned

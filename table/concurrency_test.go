@@ -259,17 +259,17 @@ func TestReadersYield(t *testing.T) {
 		b     Batch
 		sh    = &tb.shards[0]
 		tick  = tb.clock.tick(at(1000))
-		c     = LearnedCursor{at: make([]uint64, 1)}
+		read  uint64
 		walk  Cursor
 		reads = map[string]func() (answer, uint64){
-			"read": func() (answer, uint64) { return sh.readLearned(&c, 10, tick, &b), c.at[0] },
+			"read": func() (answer, uint64) { return sh.readLearned(&read, 10, tick, &b), read },
 			"walk": func() (answer, uint64) { return sh.walk(&walk, 10, tick, &b), n - uint64(walk.left) },
 		}
 	)
-	for name, read := range reads {
+	for name, look := range reads {
 		b.begin(tb)
 		for turns, before := 1, uint64(0); ; turns++ {
-			said, at := read()
+			said, at := look()
 			if at > before+maxPassed {
 				t.Fatalf("%s: looked at %d entries in one turn", name, at-before)
 			}

@@ -1,214 +1,194 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/peersd/peersd/admin"
 	"github.com/peersd/peersd/internal/haproxytest"
 )
 
-// A world is two HAProxys of one release and peersd on an address of its own.
+// A world is two HAProxys of one release, and peersd, on an address of their own.
+// The first HAProxy has a table full of entries, all the time.
 type world struct {
 	release haproxytest.Release
-	peersd  string
+	peersd  string // the binary
 	key     string
 	entries int
 
 	host string
-	used int // entries that the first HAProxy has: random keys may repeat
+	lb1  *haproxytest.Process
 }
 
-// A run is one lesson.
-type run struct {
-	teacherCPU, learnerCPU, wall float64 // seconds
+// A round is what one turn of all lessons has cost, and what the learners of the
+// first two have in memory then, in bytes an entry.
+type round struct {
+	haproxy, learn, teach     lesson
+	haproxyBytes, peersdBytes float64
 }
 
+// tableSize is the most entries that a HAProxy's table takes.
+const tableSize = 20 << 20
+
+// config is what both HAProxys have, but for the ports of lb2 and peersd.
 const config = `
 global
     fd-hard-limit 1000
 peers mypeers
     peer lb1 %[1]s:10010
-    peer lb2 %[1]s:10011
-    peer peersd %[1]s:10001
+    peer lb2 %[1]s:%[2]d
+    peer peersd %[1]s:%[3]d
     peer loader %[1]s:10012
 backend t1
-    stick-table type %[2]s size 20m expire 1h store gpc0,http_req_rate(10s),conn_cnt peers mypeers
+    stick-table type %[4]s size 20m expire 1h store gpc0,http_req_rate(10s),conn_cnt peers mypeers
 `
 
-func (w *world) haproxy(name string) (*haproxytest.Process, error) {
+// nobody listens there. Only learners can reach their teachers, not the other way:
+// where both dial it may take a second till one connection is settled on.
+const nobody = 10099
+
+func (w *world) startLB1() (*haproxytest.Process, error) { return w.haproxy("lb1", nobody, nobody) }
+func (w *world) startLB2() (*haproxytest.Process, error) { return w.haproxy("lb2", 10011, 10001) }
+
+func (w *world) haproxy(name string, lb2Port, peersdPort int) (*haproxytest.Process, error) {
 	keyType := w.key
 	if keyType == "string" {
 		keyType = "string len 32"
 	}
-	return haproxytest.Start(w.release, haproxytest.Options{Name: name, Config: fmt.Sprintf(config, w.host, keyType)})
+	text := fmt.Sprintf(config, w.host, lb2Port, peersdPort, keyType)
+	return haproxytest.Start(w.release, haproxytest.Options{Name: name, Config: text})
 }
 
-func (w *world) run(rounds int) ([]round, error) {
+// run fills the first HAProxy and lets so many rounds take place.
+func (w *world) run(ctx context.Context, rounds int) (all []round, err error) {
 	host, release, err := haproxytest.Reserve()
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	w.host = host
-	lb1, err := w.haproxy("lb1")
-	if err != nil {
+	if w.lb1, err = w.startLB1(); err != nil {
 		return nil, err
 	}
-	defer lb1.Kill()
-	if err := load(host+":10010", w.key, w.entries); err != nil {
+	defer w.lb1.Kill()
+	if err := w.fill(ctx); err != nil {
 		return nil, err
 	}
-	if w.used, err = used(lb1.Command("show table")); err != nil {
-		return nil, err
-	}
-	var all []round
-	for range rounds {
-		r, err := w.round(lb1)
+	for i := range rounds {
+		progress("lessons: HAProxy %s, keys of type %s, round %d of %d", w.release.Version, w.key, i+1, rounds)
+		r, err := w.round(ctx, i%2 == 1)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		all = append(all, r)
 	}
 	return all, nil
 }
 
-// round lets lb1 teach lb2, then peersd, and that teach lb2 again.
-func (w *world) round(lb1 *haproxytest.Process) (r round, err error) {
-	var lb2 *haproxytest.Process
-	startLB2 := func() (learner, error) {
-		lb2, err = w.haproxy("lb2")
-		if err != nil {
-			return learner{}, err
-		}
-		return learner{lb2.PID(), func() (int, error) { return used(lb2.Command("show table")) }}, nil
+func (w *world) fill(ctx context.Context) error {
+	l, err := connect(ctx, w.host+":10010", "lb1")
+	if err != nil {
+		return err
 	}
-	if r.haproxy, err = w.lesson(lb1.PID(), startLB2); err != nil {
-		return r, fmt.Errorf("HAProxy teaches HAProxy: %w", err)
+	defer l.close()
+	if err := l.teach(definition(w.key), w.entries); err != nil {
+		return err
 	}
-	if r.haproxyBytes, err = resident(lb2.PID()); err != nil {
-		return r, err
+	n, err := haproxyLearner(w.lb1).used()
+	if err == nil && n != w.entries {
+		err = fmt.Errorf("lb1 has %d of the %d entries that it was taught", n, w.entries)
 	}
-	lb2.Kill()
+	return err
+}
 
-	d := &daemon{path: w.peersd, host: w.host}
-	if r.learn, err = w.lesson(lb1.PID(), d.start); err != nil {
-		return r, fmt.Errorf("HAProxy teaches peersd: %w; it wrote\n%s", err, d.log.String())
+// round has its lessons in another order each other time: whatever makes the
+// machine slower or faster meanwhile is not to be found in the ratios.
+func (w *world) round(ctx context.Context, peersdFirst bool) (r round, err error) {
+	turns := []func(context.Context, *round) error{w.haproxyLearns, w.peersdLearnsAndTeaches}
+	if peersdFirst {
+		turns[0], turns[1] = turns[1], turns[0]
 	}
-	if r.peersdBytes, err = resident(d.cmd.Process.Pid); err != nil {
-		return r, err
+	for _, turn := range turns {
+		if err := turn(ctx, &r); err != nil {
+			return r, err
+		}
+		// lb1 takes note of who has gone.
+		if err := resume(w.lb1.PID()); err != nil {
+			return r, err
+		}
+		time.Sleep(startTime)
 	}
-	defer d.stop()
-	// lb1 is not to teach lb2 this time.
-	if err := syscall.Kill(lb1.PID(), syscall.SIGSTOP); err != nil {
-		return r, err
-	}
-	defer syscall.Kill(lb1.PID(), syscall.SIGCONT)
-	if r.teach, err = w.lesson(d.cmd.Process.Pid, startLB2); err != nil {
-		return r, fmt.Errorf("peersd teaches HAProxy: %w; it wrote\n%s", err, d.log.String())
-	}
-	lb2.Kill()
-	r.haproxyBytes /= float64(w.used)
-	r.peersdBytes /= float64(w.used)
 	return r, nil
 }
 
-// A learner is a process that is to be taught, and how many entries it has.
-type learner struct {
-	pid  int
-	used func() (int, error)
+// haproxyLearns lets lb1 teach another HAProxy.
+func (w *world) haproxyLearns(ctx context.Context, r *round) error {
+	lb1 := w.lb1.PID()
+	if err := pause(lb1); err != nil {
+		return err
+	}
+	lb2, err := w.startLB2()
+	if err != nil {
+		return err
+	}
+	defer lb2.Kill()
+	if r.haproxy, err = measureLesson(ctx, lb1, haproxyLearner(lb2), w.entries); err != nil {
+		return fmt.Errorf("HAProxy teaches HAProxy: %w", err)
+	}
+	r.haproxyBytes, err = w.bytesAnEntry(lb2.PID())
+	return err
 }
 
-// lesson measures a lesson: the teacher is stopped while the learner starts, so
-// that the start of the learner is no part of it.
-func (w *world) lesson(teacher int, start func() (learner, error)) (r run, err error) {
-	if err := syscall.Kill(teacher, syscall.SIGSTOP); err != nil {
-		return r, err
+// peersdLearnsAndTeaches lets lb1 teach peersd, and that another HAProxy.
+func (w *world) peersdLearnsAndTeaches(ctx context.Context, r *round) error {
+	lb1 := w.lb1.PID()
+	if err := pause(lb1); err != nil {
+		return err
 	}
-	l, err := start()
-	time.Sleep(300 * time.Millisecond)
-	teacher0, err1 := cpu(teacher)
-	var learner0 float64
-	if err == nil {
-		learner0, err = cpu(l.pid)
+	d, err := startDaemon(w.peersd, w.host, nil,
+		"--peer", "lb1="+w.host+":10010", "--peer", fmt.Sprintf("lb2=%s:%d", w.host, nobody))
+	if err != nil {
+		return err
 	}
-	began := time.Now()
-	if err2 := syscall.Kill(teacher, syscall.SIGCONT); err != nil || err1 != nil || err2 != nil {
-		return r, fmt.Errorf("%v %v %v", err, err1, err2)
+	defer d.stop()
+	if r.learn, err = measureLesson(ctx, lb1, learner{d.pid(), d.used}, w.entries); err != nil {
+		return fmt.Errorf("HAProxy teaches peersd: %w; it wrote\n%s", err, d.log.String())
 	}
-	for {
-		n, err := l.used()
-		if err != nil {
+	if r.peersdBytes, err = w.bytesAnEntry(d.pid()); err != nil {
+		return err
+	}
+	if r.teach, err = w.peersdTeaches(ctx, d); err != nil {
+		return fmt.Errorf("peersd teaches HAProxy: %w; it wrote\n%s", err, d.log.String())
+	}
+	return nil
+}
+
+// peersdTeaches lets d teach another HAProxy. lb1 stays paused, so that it does not.
+func (w *world) peersdTeaches(ctx context.Context, d *daemon) (r lesson, err error) {
+	for _, pid := range []int{w.lb1.PID(), d.pid()} {
+		if err := pause(pid); err != nil {
 			return r, err
 		}
-		if n >= w.used {
-			break
-		}
-		if time.Since(began) > 2*time.Minute {
-			return r, fmt.Errorf("%w: %d of %d entries", errTimeout, n, w.used)
-		}
-		time.Sleep(5 * time.Millisecond)
 	}
-	r.wall = time.Since(began).Seconds()
-	teacher1, err := cpu(teacher)
+	lb2, err := w.startLB2()
 	if err != nil {
 		return r, err
 	}
-	learner1, err := cpu(l.pid)
-	r.teacherCPU, r.learnerCPU = teacher1-teacher0, learner1-learner0
-	return r, err
+	defer lb2.Kill()
+	return measureLesson(ctx, d.pid(), haproxyLearner(lb2), w.entries)
 }
 
-// used reads the number of entries of t1 from the answer to `show table`.
-func used(answer string, err error) (n int, _ error) {
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := strings.Cut(answer, "used:")
-	if !ok {
-		return 0, nil // not defined yet
-	}
-	_, err = fmt.Sscanf(rest, "%d", &n)
-	return n, err
+func (w *world) bytesAnEntry(pid int) (float64, error) {
+	bytes, err := resident(pid)
+	return bytes / float64(w.entries), err
 }
 
-// A daemon is peersd under test.
-type daemon struct {
-	path, host string
-	dir        string
-	cmd        *exec.Cmd
-	log        bytes.Buffer
-}
-
-func (d *daemon) start() (l learner, err error) {
-	if d.dir, err = os.MkdirTemp("", "peersd-"); err != nil {
-		return l, err
-	}
-	socket := filepath.Join(d.dir, "s")
-	d.cmd = exec.Command(d.path, "serve", "--listen", d.host+":10001", "--section", "mypeers", "--socket", socket,
-		"--peer", "lb1="+d.host+":10010", "--peer", "lb2="+d.host+":10011")
-	d.cmd.Stderr = &d.log
-	if err := d.cmd.Start(); err != nil {
-		return l, err
-	}
-	return learner{d.cmd.Process.Pid, func() (int, error) {
-		var out strings.Builder
-		if err := admin.Do(socket, "show table", &out); err != nil {
-			return 0, nil // not listening yet
+func haproxyLearner(p *haproxytest.Process) learner {
+	return learner{p.PID(), func() (int, error) {
+		answer, err := p.Command("show table")
+		if err != nil {
+			return 0, err
 		}
-		return used(out.String(), nil)
-	}}, nil
-}
-
-func (d *daemon) stop() {
-	d.cmd.Process.Signal(syscall.SIGCONT)
-	d.cmd.Process.Signal(syscall.SIGTERM)
-	d.cmd.Wait()
-	os.RemoveAll(d.dir)
+		return number(answer, "used:")
+	}}
 }
