@@ -147,7 +147,15 @@ const (
 	otherMemory   = 24 << 20 // with it, and with an eighth of the rest
 )
 
+// collectAt is by how many percent memory may grow between two collections, 100 in
+// Go. There are hardly any pointers to follow here, so that a collection costs a
+// millisecond, and what isn't collected is memory that people see.
+const collectAt = 20
+
 func limit(tables *table.Set, c *config.Config) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	if c.MaxMemory > 0 {
 		debug.SetMemoryLimit(c.MaxMemory - programMemory)
 		tables.LimitMemory((c.MaxMemory - otherMemory) / 8 * 7)

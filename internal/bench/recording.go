@@ -61,20 +61,22 @@ func (r *recording) play() (lesson, live time.Duration, err error) {
 // connection, all in one.
 func receive(s *session.Session, messages []byte) (time.Duration, error) {
 	began := time.Now()
+	r := protocol.NewReader(bytes.NewReader(messages))
+	frames := make([]protocol.Frame, 0, table.MaxArrivals)
 	var output []byte
-	for r := protocol.NewReader(bytes.NewReader(messages)); ; {
-		f, err := r.Next()
+	for {
+		var err error
+		frames, err = r.NextAll(frames[:0])
 		if errors.Is(err, io.EOF) {
 			return time.Since(began), nil
 		}
 		if err != nil {
 			return 0, err
 		}
-		if err := s.Receive(time.Now(), f); err != nil {
+		now := time.Now()
+		if err := s.Receive(now, frames...); err != nil {
 			return 0, err
 		}
-		if !r.Buffered() {
-			output = s.AppendOutput(time.Now(), output[:0])
-		}
+		output = s.AppendOutput(now, output[:0])
 	}
 }
