@@ -1,6 +1,7 @@
 package table
 
 import (
+	"math"
 	"time"
 
 	"github.com/peersd/peersd/protocol"
@@ -37,36 +38,54 @@ const maxPassed = 1000
 // A LearnedCursor is how far a table's learned entries were read. Its zero value
 // is the beginning.
 type LearnedCursor struct {
-	at    []uint64 // position, by shard
-	shard int      // whose turn it is
+	shards []learnedCursor
+}
+
+type learnedCursor struct {
+	position uint64
+	changed  int64 // tick at which the entry read last did
 }
 
 // ReadLearned pins up to limit entries that a peer has changed last, for b,
-// which has to be released, and moves the cursor behind them. The shards take
-// turns, a few entries each, and those of each come in the order of their last
-// change: so all come nearly in that order, and whoever learns them puts those
-// that end one after the other next to each other, which HAProxy does at the
-// least cost. What changes meanwhile comes again in the end. Entries whose
-// lifetime is over at now are passed over. b is empty where there are no more.
+// which has to be released, and moves the cursor behind them. Those of a shard
+// come in the order of their last change, a few at a time, and then those of the
+// shard that is farthest behind: so all come nearly in that order. Whoever learns
+// them then puts those that end one after the other next to each other, which
+// costs a HAProxy the least. What changes meanwhile comes again in the end.
+// Entries whose lifetime is over at now are passed over. b is empty where there
+// are no more.
 //
 // They are part of lessons only, as HAProxy does it: it never relays.
 func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch) {
 	tick := t.clock.tick(now)
-	if c.at == nil {
-		c.at = make([]uint64, len(t.shards))
+	if c.shards == nil {
+		c.shards = make([]learnedCursor, len(t.shards))
 	}
 	b.begin(t)
 	turn := max(limit/len(t.shards), leastTurn)
-	for idle := 0; idle < len(t.shards) && len(b.items) < limit; c.shard = (c.shard + 1) % len(t.shards) {
-		switch t.shards[c.shard].readLearned(&c.at[c.shard], min(limit, len(b.items)+turn), tick, b) {
+	for done := uint64(0); len(b.items) < limit; {
+		n := c.behind(done)
+		if n < 0 {
+			return
+		}
+		switch t.shards[n].readLearned(&c.shards[n], min(limit, len(b.items)+turn), tick, b) {
 		case full:
 			return
 		case noMore:
-			idle++
-		case more:
-			idle = 0
+			done |= 1 << n
 		}
 	}
+}
+
+// behind is the shard that is farthest behind, -1 where all are done.
+func (c *LearnedCursor) behind(done uint64) int {
+	least, which := int64(math.MaxInt64), -1
+	for i := range c.shards {
+		if at := c.shards[i].changed; at < least && done>>i&1 == 0 {
+			least, which = at, i
+		}
+	}
+	return which
 }
 
 // leastTurn is how many entries a shard's turn has at least: a lock is taken for
@@ -82,10 +101,10 @@ const (
 	full                 // b can take no more
 )
 
-func (sh *shard) readLearned(at *uint64, limit int, tick int64, b *Batch) answer {
+func (sh *shard) readLearned(c *learnedCursor, limit int, tick int64, b *Batch) answer {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	log := sh.learned.after(*at)
+	log := sh.learned.after(c.position)
 	for i := range maxPassed {
 		if i%warmAtOnce == 0 {
 			sh.warmLogged(log, limit-len(b.items))
@@ -98,8 +117,8 @@ func (sh *shard) readLearned(at *uint64, limit int, tick int64, b *Batch) answer
 		case !b.takes(sh, limit):
 			return full
 		}
-		*at = log.position
-		if r := sh.store.record(0, log.slot); !ended(r, tick) {
+		r := sh.store.record(0, log.slot)
+		if c.position, c.changed = log.position, get48(r, atStamp); !ended(r, tick) {
 			sh.pin(b, log.slot, r)
 		}
 	}

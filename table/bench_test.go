@@ -86,7 +86,7 @@ func TestAllocations(t *testing.T) {
 		for log, read := range map[string]func(){
 			"learned": func() {
 				if tb.ReadLearned(&learned, 200, at(now), &b); b.Len() < 200 {
-					clear(learned.at)
+					clear(learned.shards)
 				}
 			},
 			"changed": func() {

@@ -259,10 +259,10 @@ func TestReadersYield(t *testing.T) {
 		b     Batch
 		sh    = &tb.shards[0]
 		tick  = tb.clock.tick(at(1000))
-		read  uint64
+		read  learnedCursor
 		walk  Cursor
 		reads = map[string]func() (answer, uint64){
-			"read": func() (answer, uint64) { return sh.readLearned(&read, 10, tick, &b), read },
+			"read": func() (answer, uint64) { return sh.readLearned(&read, 10, tick, &b), read.position },
 			"walk": func() (answer, uint64) { return sh.walk(&walk, 10, tick, &b), n - uint64(walk.left) },
 		}
 	)
