@@ -179,16 +179,26 @@ func (r *logReader) next() bool {
 // block returns the index of the last block that begins at or before
 // position, -1 where all begin after it.
 func (l *updateLog) block(position uint64) int {
-	// A search without branches to mispredict: bases[at-1] <= position.
-	at, bases := 0, l.bases
-	for n := len(bases); n > 0; {
-		half := (n + 1) / 2
-		if bases[at+half-1] <= position {
-			at += half
-		}
-		n -= half
+	bases := l.bases
+	last := len(bases) - 1
+	if last < 0 || position >= bases[last] {
+		return last
 	}
-	return at - 1
+	// Two blocks begin blockLen apart at the least, and most do so exactly: it can't
+	// be farther from the end than this, and is seldom nearer.
+	low := max(last-1-int((bases[last]-1-position)/blockLen), -1)
+	step := 1
+	for low+step <= last && bases[low+step] <= position {
+		low += step
+		step *= 2
+	}
+	// It is low, or one of those up to low+step.
+	for step /= 2; step > 0; step /= 2 {
+		if low+step <= last && bases[low+step] <= position {
+			low += step
+		}
+	}
+	return low
 }
 
 // packed returns a block of the cells in use of blocks, one behind the other.
