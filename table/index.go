@@ -143,13 +143,33 @@ func (x *index) seek(hash uint64, s slot) (in *cells, at uint64) {
 	return p.in, p.at
 }
 
-// home is the cell that a search for a hash begins with.
-func (x *index) home(hash uint64) uint64 {
+// touch reads the cell that a search for a hash begins with.
+func (x *index) touch(hash uint64) byte {
 	if x.cells.len == 0 {
-		return freeCell
+		return 0
 	}
-	return x.cells.get(x.cells.home(hash))
+	return byte(x.cells.get(x.cells.home(hash)))
 }
+
+// likely is the slot that a search for a hash most likely finds first, maxSlots
+// where there seems to be none.
+func (x *index) likely(hash uint64) slot {
+	i := x.cells.home(hash)
+	for range min(likelyWithin, x.cells.len) {
+		v := x.cells.get(i)
+		if v == freeCell {
+			break
+		}
+		if cellHash(v) == hash&slotMask {
+			return cellSlot(v)
+		}
+		i = (i + 1) & (x.cells.len - 1)
+	}
+	return maxSlots
+}
+
+// likelyWithin is how many cells likely looks at, about those of a cache line.
+const likelyWithin = 8
 
 // place puts v in the first free cell from its home on.
 func (c *cells) place(v uint64) {

@@ -103,17 +103,35 @@ func (sh *shard) mergeSome(src *Source, tick int64, all []Arrival, i int16) int1
 // warm touches what the next arrivals will need, one kind of thing after the
 // other: loads that don't wait for each other are under way at the same time.
 func (sh *shard) warm(all []Arrival, i int16) {
-	var cells [mergeAtOnce]uint64
-	n := 0
+	var (
+		hashes [mergeAtOnce]uint64
+		blocks [mergeAtOnce]*logBlock
+		at     [mergeAtOnce]uint64
+		n      int
+	)
 	for ; n < mergeAtOnce && i > 0; n++ {
 		a := &all[i-1]
-		cells[n] = sh.index.home(a.hash)
+		hashes[n] = a.hash
+		sh.warmed += sh.index.touch(a.hash)
 		i = a.next
 	}
-	for _, v := range cells[:n] {
-		if s := cellSlot(v); s < sh.store.next {
+	known := 0
+	for _, h := range hashes[:n] {
+		if s := sh.index.likely(h); s < sh.store.next {
 			r := sh.store.record(0, s)
-			sh.warmed += r[0] ^ r[len(r)-1]
+			at[known] = positionOf(r)
+			sh.warmed += r[len(r)-1]
+			known++
+		}
+	}
+	for i, p := range at[:known] {
+		if blocks[i] = sh.learned.blockOf(p); blocks[i] != nil {
+			sh.warmed += byte(blocks[i].live)
+		}
+	}
+	for i, p := range at[:known] {
+		if blocks[i] != nil {
+			sh.warmed += blocks[i].touch(p)
 		}
 	}
 }

@@ -78,7 +78,8 @@ func (sh *shard) place(s slot, position int32) {
 // find returns the entry of key and its record, which is nil where there is
 // none.
 func (sh *shard) find(key []byte, hash uint64) (slot, []byte) {
-	for p := sh.index.probe(hash); p.next(); {
+	p := sh.index.probe(hash) // not in the loop, where it would be another one each time
+	for p.next() {
 		if r := sh.store.record(0, p.slot); bytes.Equal(sh.store.key(r), key) {
 			return p.slot, r
 		}

@@ -201,6 +201,14 @@ func (l *updateLog) block(position uint64) int {
 	return low
 }
 
+// blockOf is the block that block finds, nil where there is none.
+func (l *updateLog) blockOf(position uint64) *logBlock {
+	if i := l.block(position); i >= 0 {
+		return l.blocks[i]
+	}
+	return nil
+}
+
 // packed returns a block of the cells in use of blocks, one behind the other.
 func packed(blocks ...*logBlock) *logBlock {
 	live := 0
@@ -248,4 +256,12 @@ func (b *logBlock) seek(position uint64) int {
 	}
 	cell, _ := slices.BinarySearch(b.offsets, uint32(offset))
 	return cell
+}
+
+// touch reads the cell at position.
+func (b *logBlock) touch(position uint64) byte {
+	if c := b.seek(position); c < len(b.slots) {
+		return byte(b.slots[c])
+	}
+	return 0
 }
