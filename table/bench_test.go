@@ -190,21 +190,29 @@ func BenchmarkMerge(b *testing.B) {
 	}
 }
 
-// BenchmarkMergeParallel is of as many sessions as -cpu says, each of which
-// learns its own keys into the same table.
+// BenchmarkMergeParallel is of as many sessions as -cpu says, each of which is
+// sent changes of all keys, in an order of its own.
 func BenchmarkMergeParallel(b *testing.B) {
 	const million = 1_000_000
 	keys := randomKeys(million)
 	def := typical(protocol.KeyIPv4, 4)
 	tb := NewSet("section", epoch).Define(epoch, nil, def)
 	fillTable(tb.Source(def), million, update("1234", 1, 2, 3, 4, 5), keys)
-	var begin atomic.Int64
+	var sessions atomic.Uint64
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
-		src, u := tb.Source(def), update("1234", 1, 2, 3, 4, 5)
-		for i := int(begin.Add(million / 3)); pb.Next(); i++ {
-			binary.BigEndian.PutUint32(u.Key, keys[i%million])
-			src.Merge(epoch, u, Live)
+		src, all := tb.Source(def), make([]Arrival, MaxArrivals)
+		order := rand.New(rand.NewPCG(sessions.Add(1), 4)).Perm(million)
+		for i := range all {
+			all[i].Update = *update("1234", 1, 2, 3, 4, 5)
+		}
+		for i, n := 0, 0; pb.Next(); i++ {
+			binary.BigEndian.PutUint32(all[n].Key, keys[order[i%million]])
+			if n++; n == len(all) {
+				src.MergeAll(epoch, all)
+				n = 0
+			}
 		}
 	})
 }
