@@ -39,6 +39,7 @@ const maxPassed = 1000
 // is the beginning.
 type LearnedCursor struct {
 	shards []learnedCursor
+	next   int // the shard after the one that was read last
 }
 
 type learnedCursor struct {
@@ -68,6 +69,7 @@ func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch
 		if n < 0 {
 			return
 		}
+		c.next = n + 1
 		switch t.shards[n].readLearned(&c.shards[n], min(limit, len(b.items)+turn), tick, b) {
 		case full:
 			return
@@ -77,10 +79,12 @@ func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch
 	}
 }
 
-// behind is the shard that is farthest behind, -1 where all are done.
+// behind is the shard that is farthest behind, of several the one whose turn it
+// is; -1 where all are done.
 func (c *LearnedCursor) behind(done uint64) int {
 	least, which := int64(math.MaxInt64), -1
 	for i := range c.shards {
+		i = (c.next + i) % len(c.shards)
 		if at := c.shards[i].changed; at < least && done>>i&1 == 0 {
 			least, which = at, i
 		}
