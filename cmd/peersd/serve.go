@@ -140,11 +140,12 @@ func serve(args []string, stdout io.Writer) error {
 	return err
 }
 
-// What --max-memory is for beside tables: the program itself, sessions, what the
-// collector has not yet taken back.
+// What of --max-memory is not for tables: otherMemory, for the program itself and
+// for sessions, and an eighth of the rest, for what the collector has yet to take
+// back. The collector knows of all but the program.
 const (
-	programMemory = 14 << 20 // not the collector's, so not known to it
-	otherMemory   = 24 << 20 // with it, and with an eighth of the rest
+	otherMemory   = 24 << 20
+	programMemory = 14 << 20 // of it
 )
 
 // collectAt is by how many percent memory may grow between two collections, 100 in
