@@ -14,7 +14,7 @@ type Arrival struct {
 	Changed bool
 
 	hash uint64
-	next int16 // the next one of the same shard, -1 where there is none
+	next int16 // the next one of the same shard, plus 1; 0 where there is none
 }
 
 // MaxArrivals is how many updates [Source.MergeAll] takes at once.
