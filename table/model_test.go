@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 // twin is a table as a map. It is slow and plain, and says what is right.
 type twin struct {
 	entries map[string]*twinEntry // those whose lifetime is over too, until they are dropped
+	room    func() bool           // whether a new one is let in; what gives way to it is out by then
+	expired uint64                // as Stats counts them
 	shardOf func(key string) int
 	learned map[int]uint64       // position of the newest, by shard
 	changed uint64               // the same of those that were changed here
@@ -65,6 +68,7 @@ func (w *twin) merge(now int64, src *twinSource, u *protocol.Update, how How) bo
 	e := w.entries[key]
 	if e != nil && e.ended(now) {
 		delete(w.entries, key)
+		w.expired++
 		e = nil
 	}
 	lifetime := int64(def.Expire)
@@ -99,6 +103,9 @@ func (w *twin) merge(now int64, src *twinSource, u *protocol.Update, how How) bo
 		}
 	}
 	if e == nil {
+		if !w.room() {
+			return false
+		}
 		e = &twinEntry{values: map[protocol.DataType][]twinValue{}}
 		w.entries[key] = e
 	}
@@ -274,6 +281,9 @@ type lesson struct {
 	newest map[int]uint64 // by shard
 }
 
+// some is how many are read at once.
+func (m *model) some() int { return 1 + m.c.upTo(8*m.bulk) }
+
 // model runs a Table and its twin side by side.
 type model struct {
 	t       testing.TB
@@ -290,27 +300,38 @@ type model struct {
 	twins   []*twinSource // of the sources
 	held    []held
 	lesson  lesson
-	merged  int
 	every   int // so many steps everything is compared
+	bulk    int // so many keys a step takes, more or less
+
+	limits  Limits
+	limited bool // memory is
+	cut     int  // slots by which compaction made the table smaller
+
+	// As Stats counts them.
+	merged                    int
+	evicted, refused, dropped uint64
 
 	u         protocol.Update
 	got, want seen
 }
 
-func newModel(t testing.TB, c choices, keyType protocol.KeyType, keyLen, shards int) *model {
-	m := &model{t: t, c: c, set: NewSet("section", epoch).WithShards(shards), now: 1, every: 1}
+func newModel(t testing.TB, c choices, keyType protocol.KeyType, keyLen, shards, keys int) *model {
+	m := &model{t: t, c: c, set: NewSet("section", epoch).WithShards(shards), now: 1, every: 1, bulk: 1}
 	m.twin.entries, m.twin.learned = map[string]*twinEntry{}, map[int]uint64{}
 	m.twin.shardOf = func(key string) int { return m.table.shard(hash([]byte(key))).number }
-	for i := range 24 {
+	m.twin.room = m.room
+	known := map[string]bool{}
+	for i := range keys {
 		key := fmt.Sprintf("%0*d", keyLen, i)
 		if keyType == protocol.KeyString {
 			// Of all lengths up to the greatest.
-			key = strings.Repeat("k", i*(keyLen-1)/24) + string(rune('a'+i))
+			key = strings.Repeat("k", i*(keyLen-1)/keys) + strconv.Itoa(i)
 			key = key[max(0, len(key)-(keyLen-1)):]
 		}
-		if !slices.Contains(m.keys, key) {
+		if !known[key] {
 			m.keys = append(m.keys, key)
 		}
+		known[key] = true
 	}
 	all := define(keyType, keyLen, 500, protocol.ServerID, protocol.GPC0, protocol.HTTPReqRate, protocol.BytesInCount,
 		protocol.BytesOutRate, protocol.ServerKey, protocol.GPTArray, protocol.GPCRateArray, protocol.GlitchCount)
@@ -357,7 +378,7 @@ func (m *model) define(declarer int) {
 }
 
 func (m *model) update(def *protocol.Definition) *protocol.Update {
-	u := &protocol.Update{Key: []byte(m.keys[m.c.upTo(len(m.keys))])}
+	u := &protocol.Update{Key: []byte(m.keys[m.c.upTo(len(m.keys))]), ID: uint32(m.c.upTo(4))}
 	l := protocol.NewLayout(def)
 	u.Values = make([]uint64, l.Words)
 	salt := uint64(m.c.upTo(6)) // few, so that equal updates are met
@@ -385,27 +406,138 @@ func (m *model) update(def *protocol.Definition) *protocol.Update {
 	return u
 }
 
-func (m *model) merge() {
+// source is one of the sources, of another session now and then.
+func (m *model) source() (*Source, *twinSource) {
 	i := m.c.upTo(len(m.sources))
 	if m.sources[i] == nil {
 		m.define(i)
 	}
-	u, how := m.update(m.says[i]), How(m.c.upTo(int(Local)+1))
 	src, twin := m.sources[i], m.twins[i]
-	u.ID = uint32(m.c.upTo(4))
-	if m.c.upTo(4) == 0 { // another session
+	if m.c.upTo(4) == 0 {
 		src.Origin = uint8(m.c.upTo(2))
 		src.LessonAsked(at(m.now - 1))
 		twin.origin, twin.lessonFrom, twin.doubted = src.Origin, m.now, map[uint32]bool{}
 	}
-	got := src.Merge(at(m.now-1), u, how)
-	if want := m.twin.merge(m.now, twin, u, how); got != want {
+	return src, twin
+}
+
+func (m *model) merge() {
+	src, twin := m.source()
+	u, how := m.update(twin.def), m.how()
+	m.merge1(twin, u, how, src.Merge(at(m.now-1), u, how))
+}
+
+func (m *model) how() How { return How(m.c.upTo(int(Local) + 1)) }
+
+// merge1 does in the twin what was done in the table.
+func (m *model) merge1(src *twinSource, u *protocol.Update, how How, got bool) {
+	if want := m.twin.merge(m.now, src, u, how); got != want {
 		m.t.Fatalf("merge of %q, how %d, timed %v %d: %v, want %v", u.Key, how, u.Timed, u.Remaining, got, want)
 	}
 	if got {
 		m.merged++
 	}
 	clear(u.Key) // the table has to have its own
+}
+
+// mergeAll merges many at once, which go shard by shard. There is room for all.
+func (m *model) mergeAll(n int) {
+	src, twin := m.source()
+	all := make([]Arrival, n)
+	for i := range all {
+		all[i].Update, all[i].How = *m.update(twin.def), m.how()
+	}
+	src.MergeAll(at(m.now-1), all)
+	slices.SortStableFunc(all, func(a, b Arrival) int {
+		return m.table.shard(hash(a.Key)).number - m.table.shard(hash(b.Key)).number
+	})
+	m.twin.room = func() bool { return true }
+	for i := range all {
+		m.merge1(twin, &all[i].Update, all[i].How, all[i].Changed)
+	}
+	m.twin.room = m.room
+}
+
+// mergeSome merges one by one where there are limits, so that it can be seen what
+// gives way to which.
+func (m *model) mergeSome() {
+	if !m.limited && m.limits.Size == 0 && m.c.upTo(2) == 0 {
+		m.mergeAll(1 + m.c.upTo(min(4*m.bulk, MaxArrivals)))
+		return
+	}
+	for range m.bulk {
+		m.merge()
+	}
+}
+
+// gone are the twin's entries that the table has no more.
+func (m *model) gone() (keys []string) {
+	for key := range m.twin.entries {
+		h := hash([]byte(key))
+		if _, r := m.table.shard(h).find([]byte(key), h); r == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// evict takes what was evicted out of the twin. That is what ends first of all
+// that ends, whatever the shard, and by its true end: nothing that is left ends
+// earlier, and what had ended counts as expired. Of those that end at the same
+// tick any may be first. cleaned is whether the cleaner may have dropped what had
+// ended, which it does shard by shard. left is whether anything more could go.
+func (m *model) evict(keys []string, cleaned bool) (left bool) {
+	last := int64(0)
+	for _, key := range keys {
+		e := m.twin.entries[key]
+		delete(m.twin.entries, key)
+		if e.ended(m.now) {
+			m.twin.expired++
+			if cleaned {
+				continue
+			}
+		} else {
+			m.evicted++
+		}
+		if last = max(last, e.expire); e.expire == 0 || m.limits.NoPurge {
+			m.t.Fatalf("%q was evicted, which ends at %d; limits %+v", key, e.expire, m.limits)
+		}
+	}
+	for key, e := range m.twin.entries {
+		if e.expire != 0 && e.expire < last {
+			m.t.Fatalf("%q, which ends at %d, is left; one that ends at %d was evicted", key, e.expire, last)
+		}
+		left = left || e.expire != 0
+	}
+	return left && !m.limits.NoPurge
+}
+
+// room is what the table did to let a new entry in.
+func (m *model) room() bool {
+	size, before, s := m.limits.Size, len(m.twin.entries), m.table.Stats()
+	var gone []string
+	more := true
+	if s.Evicted+s.Expired != m.evicted+m.twin.expired || s.Refused != m.refused {
+		gone = m.gone()
+		more = m.evict(gone, false)
+	}
+	full := size > 0 && len(m.twin.entries) >= size
+	switch {
+	case len(gone) > 0 && !m.limited && (size == 0 || before < size || len(gone) > before-size+size/256+1):
+		m.t.Fatalf("%d of %d entries gave way where there may be %d", len(gone), before, size)
+	case s.Refused == m.refused:
+		if full {
+			m.t.Fatalf("one more than %d entries is let in", size)
+		}
+		return true
+	case !full && !m.limited:
+		m.t.Fatalf("refused with %d entries, where there may be %d", len(m.twin.entries), size)
+	case more && len(gone) < maxEvicted:
+		// Where a limit was lowered by far, some hundreds go at a time.
+		m.t.Fatalf("refused with %d entries, where there may be %d, though some could give way", len(m.twin.entries), size)
+	}
+	m.refused++
+	return false
 }
 
 // hold keeps b, which has been compared, for a while.
@@ -479,7 +611,7 @@ func (m *model) compareOne(what string, b *Batch, i int, now int64, e *twinEntry
 
 // read reads what was changed here, from anywhere.
 func (m *model) read() {
-	position, limit := uint64(m.c.upTo(int(m.twin.changed)+2)), 1+m.c.upTo(8)
+	position, limit := uint64(m.c.upTo(int(m.twin.changed)+2)), m.some()
 	if position >= m.twin.changed {
 		position = 0 // more often than not the beginning is more interesting
 	}
@@ -504,7 +636,7 @@ func (m *model) learn() {
 		*l = lesson{read: map[string]uint64{}, newest: map[int]uint64{}}
 	}
 	b := new(Batch)
-	m.table.ReadLearned(&l.cursor, 1+m.c.upTo(8), at(m.now-1), b)
+	m.table.ReadLearned(&l.cursor, m.some(), at(m.now-1), b)
 	var u protocol.Update
 	for i := range b.Len() {
 		b.Update(i, at(m.now-1), &u)
@@ -535,7 +667,7 @@ func (m *model) walk() {
 	got := map[string]bool{}
 	for {
 		b := new(Batch)
-		m.table.Walk(&cursor, 1+m.c.upTo(8), at(m.now-1), b)
+		m.table.Walk(&cursor, m.some(), at(m.now-1), b)
 		if b.Len() == 0 {
 			break
 		}
@@ -569,7 +701,7 @@ func (m *model) find() {
 }
 
 func (m *model) expire() {
-	budget := m.c.upTo(6) // of each shard
+	budget := m.c.upTo(6 * m.bulk) // of each shard
 	dropped, again := m.table.Expire(at(m.now-1), budget)
 	if dropped > budget*len(m.table.shards) {
 		m.t.Fatalf("%d entries dropped with a budget of %d", dropped, budget)
@@ -590,6 +722,7 @@ func (m *model) expire() {
 			m.t.Fatalf("%q was dropped %d ms too early", key, e.expire-m.now)
 		}
 		delete(m.twin.entries, key)
+		m.twin.expired++
 		dropped--
 	}
 	switch {
@@ -604,31 +737,147 @@ func (m *model) expire() {
 	}
 }
 
+// expireAll is what the cleaner does: it evicts too where memory is short.
+func (m *model) expireAll() {
+	m.set.Expire(at(m.now-1), 1+m.c.upTo(6*m.bulk))
+	m.evict(m.gone(), true)
+}
+
+// limit sets other limits: more often than not such as are reached.
+func (m *model) limit() {
+	m.limits = Limits{Size: m.c.upTo(len(m.keys)), NoPurge: m.c.upTo(5) == 0}
+	if m.c.upTo(3) == 0 {
+		m.limits.Size = 0
+	}
+	m.limited = m.c.upTo(2) == 0
+	memory := int64(0)
+	if m.limited { // a little more or less than what is reserved: the table can't grow
+		memory = max(m.set.Memory()+int64(m.c.upTo(1<<14)-1<<13), 1)
+	}
+	m.set.Limit(m.table.Name(), m.limits)
+	m.set.LimitMemory(memory)
+}
+
+func (m *model) noLimit() {
+	m.limits, m.limited = Limits{}, false
+	m.set.Limit(m.table.Name(), m.limits)
+	m.set.LimitMemory(0)
+}
+
+// clear takes entries out of a batch that was held for some time: those go that
+// are as they were then.
+func (m *model) clear() {
+	if len(m.held) == 0 {
+		return
+	}
+	h := &m.held[m.c.upTo(len(m.held))]
+	for i, from := 0, m.c.upTo(2); from+i < len(h.keys); i++ {
+		m.drop(h.b, from+i, h.twins[from+i], h.keys[from+i])
+	}
+}
+
+// clearAll clears the table.
+func (m *model) clearAll() {
+	var (
+		cursor Cursor
+		b      Batch
+		u      protocol.Update
+	)
+	for {
+		if m.table.Walk(&cursor, m.some(), at(m.now-1), &b); b.Len() == 0 {
+			break
+		}
+		for i := range b.Len() {
+			b.Update(i, at(m.now-1), &u)
+			m.drop(&b, i, m.twin.entries[string(u.Key)], string(u.Key))
+		}
+		b.Release()
+	}
+	if n := len(m.learned()) + len(m.changed(0)); n > 0 {
+		m.t.Fatalf("%d entries are left after all were dropped", n)
+	}
+}
+
+// drop drops entry i of b, which was as was says when it was pinned.
+func (m *model) drop(b *Batch, i int, was *twinEntry, key string) {
+	e := m.twin.entries[key]
+	want := e != nil && e.local == was.local && e.position == was.position
+	if got := b.Drop(i); got != want {
+		m.t.Fatalf("drop of %q: %v, want %v", key, got, want)
+	}
+	if want {
+		delete(m.twin.entries, key)
+		m.dropped++
+	}
+}
+
 func (m *model) step() {
-	switch n := m.c.upTo(100); {
-	case n < 55:
-		m.merge()
-	case n < 60:
+	switch n := m.c.upTo(1000); {
+	case n < 480:
+		m.mergeSome()
+	case n < 530:
 		m.read()
-	case n < 65:
+	case n < 580:
 		m.learn()
-	case n < 68:
+	case n < 610:
 		m.walk()
-	case n < 74:
+	case n < 660:
 		m.find()
-	case n < 84:
+	case n < 750:
 		m.expire()
-	case n < 88:
+	case n < 780:
+		m.expireAll()
+	case n < 800:
+		m.limit()
+	case n < 840:
+		m.clear()
+	case n < 845:
+		m.clearAll()
+	case n < 880:
 		m.define(m.c.upTo(len(m.says)))
-	case n < 92:
+	case n < 920:
 		if len(m.held) > 0 {
 			m.release(m.c.upTo(len(m.held)))
 		}
-	case n < 99:
+	case n < 990:
 		m.now += int64(m.c.upTo(60))
 	case m.now < 1<<38: // a daemon of eight years
 		m.now += []int64{500, math.MaxInt32, math.MaxUint32}[m.c.upTo(3)]
 	}
+}
+
+// tide is a step of a model of many entries, the n-th: they come, and they go, so
+// that what is reserved grows, and shrinks.
+func (m *model) tide(n int) {
+	switch n %= 50; {
+	case n == 0:
+		m.noLimit()
+	case n < 20 && m.c.upTo(3) > 0:
+		m.mergeSome()
+	case n == 25:
+		switch m.c.upTo(4) {
+		case 0:
+			m.limit()
+		case 1:
+			m.clearAll()
+		default:
+			m.now += 500
+		}
+	case n > 25 && m.c.upTo(3) == 0:
+		m.expire()
+	case n > 35 && len(m.held) > 0:
+		m.release(0)
+	default:
+		m.step()
+	}
+}
+
+// slots are how many the table has, in use or free.
+func (m *model) slots() (n int) {
+	for i := range m.table.shards {
+		n += int(m.table.shards[i].store.next)
+	}
+	return n
 }
 
 // verify compares all that there is with the twin.
@@ -640,22 +889,32 @@ func (m *model) verify() {
 		}
 	}
 	var b Batch
-	m.table.ReadLearned(new(LearnedCursor), 1000, at(m.now-1), &b)
+	m.table.ReadLearned(new(LearnedCursor), len(m.keys)+1, at(m.now-1), &b)
+	// Shards have their turns; in each entries are in order.
+	slices.SortStableFunc(b.items, func(x, y item) int { return x.shard.number - y.shard.number })
 	m.compare(&b, m.learned())
 	b.Release()
-	m.table.ReadChanged(0, 1000, at(m.now-1), &b)
+	m.table.ReadChanged(0, len(m.keys)+1, at(m.now-1), &b)
 	m.compare(&b, m.changed(0))
 	b.Release()
 	s, position := m.table.Stats(), m.table.ChangedPosition()
-	if s.Entries != len(m.twin.entries) || s.Merged != uint64(m.merged) || position != m.twin.changed {
-		m.t.Fatalf("%d entries, %d merged, position %d; want %d, %d, %d", s.Entries, s.Merged, position, len(m.twin.entries), m.merged, m.twin.changed)
+	got := []uint64{uint64(s.Entries), uint64(s.Size), s.Merged, s.Expired, s.Evicted, s.Refused, s.Dropped, position}
+	want := []uint64{uint64(len(m.twin.entries)), uint64(m.limits.Size), uint64(m.merged), m.twin.expired, m.evicted, m.refused, m.dropped, m.twin.changed}
+	if !slices.Equal(got, want) {
+		m.t.Fatalf("entries, size, merged, expired, evicted, refused, dropped, position are %d, want %d", got, want)
 	}
 	check(m.t, m.table)
 }
 
 func (m *model) run() {
 	for n := 0; !m.c.done(); n++ {
-		m.step()
+		if m.bulk == 1 {
+			m.step()
+		} else {
+			before := m.slots()
+			m.tide(n)
+			m.cut += max(before-m.slots(), 0)
+		}
 		if n%m.every == 0 {
 			m.verify()
 		}
@@ -673,6 +932,7 @@ func (m *model) run() {
 	for key, e := range m.twin.entries {
 		if e.expire != 0 {
 			delete(m.twin.entries, key)
+			m.twin.expired++
 		}
 	}
 	m.verify()
@@ -698,12 +958,28 @@ func TestModel(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, shards %d", keySpec(k.keyType, k.keyLen), shards), func(t *testing.T) {
 				t.Parallel()
 				seeds(t, func(t *testing.T, r *rand.Rand) {
-					m := newModel(t, &randomChoices{r, steps(1600)}, k.keyType, k.keyLen, shards)
+					m := newModel(t, &randomChoices{r, steps(1600)}, k.keyType, k.keyLen, shards, 24)
 					m.every = 4 + i
 					m.run()
 				})
 			})
 		}
+	}
+}
+
+// The same with entries enough that stores have chunks of all sizes, and are
+// compacted: see store.spare.
+func TestModelOfMany(t *testing.T) {
+	cut := 0
+	seeds(t, func(t *testing.T, r *rand.Rand) {
+		k := modelKeys[1+2*r.IntN(2)]
+		m := newModel(t, &randomChoices{r, steps(400)}, k.keyType, k.keyLen, 1+r.IntN(2), 6*maxPassed)
+		m.every, m.bulk = 40, 200
+		m.run()
+		cut += m.cut
+	})
+	if cut < 500 {
+		t.Errorf("compaction took %d slots back: this tests nothing", cut)
 	}
 }
 
@@ -721,6 +997,6 @@ func FuzzTable(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key byte, b []byte) {
 		b = b[:min(len(b), 1000)] // more steps are more of the same
 		k := modelKeys[int(key)%len(modelKeys)]
-		newModel(t, &byteChoices{b}, k.keyType, k.keyLen, 1<<(key>>4&3)).run()
+		newModel(t, &byteChoices{b}, k.keyType, k.keyLen, 1<<(key>>4&3), 24).run()
 	})
 }
