@@ -31,6 +31,7 @@ var (
 type conn struct {
 	link    *link
 	nc      net.Conn
+	reader  rareReader // of nc
 	version protocol.Version
 	dialed  bool // by us
 	began   time.Time
@@ -55,6 +56,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		done:    make(chan struct{}),
 		closing: make(chan struct{}),
 	}
+	c.reader.nc = nc
 	c.session = session.New(c.began, session.Config{
 		Version:    v,
 		Tables:     l.hub.cfg.Tables,
@@ -123,7 +125,7 @@ const framesAtOnce = table.MaxArrivals
 
 // read feeds the session until the connection ends.
 func (c *conn) read(rest []byte) error {
-	r := protocol.NewReader(io.MultiReader(bytes.NewReader(rest), c.nc))
+	r := protocol.NewReader(io.MultiReader(bytes.NewReader(rest), &c.reader))
 	frames := make([]protocol.Frame, 0, framesAtOnce)
 	for {
 		var err error
@@ -168,7 +170,9 @@ func (c *conn) write() {
 		err := c.session.Tick(now)
 		buf = c.session.AppendOutput(now, buf[:0])
 		deadline := c.session.Deadline()
+		teaching, _, _ := c.session.Lesson()
 		c.mu.Unlock()
+		c.reader.wakeRarely(teaching)
 		if err != nil {
 			c.close(err)
 			continue
@@ -177,7 +181,7 @@ func (c *conn) write() {
 			c.nc.SetWriteDeadline(now.Add(writeTimeout))
 			if _, err := c.nc.Write(buf); err != nil {
 				// What the peer sent before it went is still to be read.
-				c.nc.SetReadDeadline(time.Now().Add(drainTimeout))
+				c.reader.endBy(time.Now().Add(drainTimeout))
 				<-c.closing
 			}
 			continue
