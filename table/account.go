@@ -2,30 +2,37 @@ package table
 
 import "sync/atomic"
 
-// An account counts the bytes that tables have reserved, in use or not: those of
-// one table, and with them those of its Set.
+// An account counts the bytes that a table has reserved, in use or not.
 type account struct {
 	bytes atomic.Int64
-	limit atomic.Int64 // 0 = none
-	of    *account     // nil for a Set's
+	set   *Set // nil where it is of none
 }
 
 // add counts n bytes more, or less where n is negative. A nil account counts
 // nothing.
 func (a *account) add(n int) {
-	for ; a != nil; a = a.of {
+	if a != nil {
 		a.bytes.Add(int64(n))
 	}
 }
 
-// over is by how many bytes the limit would be exceeded if n came to it; it is
-// negative where there is room, and where there is no limit.
+// over is by how many bytes the Set's limit would be exceeded if n came to it; it
+// is negative where there is room, and where there is no limit.
 func (a *account) over(n int) (bytes int64) {
-	bytes = -1
-	for ; a != nil; a = a.of {
-		if limit := a.limit.Load(); limit > 0 {
-			bytes = max(bytes, a.bytes.Load()+int64(n)-limit)
-		}
+	if a == nil || a.set == nil {
+		return -1
+	}
+	return a.set.over(n)
+}
+
+func (s *Set) over(n int) (bytes int64) {
+	limit := s.memory.Load()
+	if limit == 0 {
+		return -1
+	}
+	bytes = s.Memory() + int64(n) - limit
+	if tight := bytes > 0; s.tight.Load() != tight {
+		s.tight.Store(tight)
 	}
 	return bytes
 }

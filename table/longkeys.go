@@ -88,13 +88,45 @@ func (st *store) releaseLong(ref uint32, n int) {
 	l.free.push(l.areas(class), ref)
 }
 
+// spare is how many places are free beyond those that are kept, as store.spare.
+func (l *longKeys) spare(class int, short bool) int {
+	kept := int(l.next) / 8
+	if !short {
+		_, last := longChunks(class)
+		kept += 1 << last
+	}
+	return l.free.len - kept
+}
+
+// longSize is how many bytes a key of n bytes takes beside its record.
+func (st *store) longSize(n int) int {
+	if n <= st.keyArea {
+		return 0
+	}
+	return 1 << (longClass(n) + minLongShift)
+}
+
+// longGrowth is how many bytes a key of n bytes makes its class grow by.
+func (st *store) longGrowth(n int) int {
+	if n <= st.keyArea {
+		return 0
+	}
+	class := longClass(n)
+	l := &st.long[class]
+	first, last := longChunks(class)
+	chunk, at := chunkOf(slot(l.next), first, last)
+	if l.free.len > 0 || at > 0 {
+		return 0
+	}
+	return chunkLen(chunk, first, last) << (class + minLongShift)
+}
+
 // compactLong moves keys of a class from the end to free places, as many as most
 // at most, and gives chunks back, where more than an eighth is free. It stops at
 // the key of a pinned record.
-func (st *store) compactLong(class, most int) (moved int) {
+func (st *store) compactLong(class, most int, short bool) (moved int) {
 	l := &st.long[class]
-	_, last := longChunks(class)
-	for ; moved < most && l.free.len > int(l.next)/8+1<<last; moved++ {
+	for ; moved < most && l.spare(class, short) > 0; moved++ {
 		ref := l.next - 1
 		if owner := getUint32(l.area(class, ref), 0); owner != 0 {
 			r := st.record(0, slot(owner-1))

@@ -27,7 +27,7 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	h := hash(u.Key)
 	sh, tick := src.table.shard(h), src.table.clock.tick(now)
 	sh.mu.Lock()
-	out := sh.merge(src, tick, h, u, how, false)
+	out := sh.merge(src, tick, h, u, how, src.takesOver)
 	sh.mu.Unlock()
 	if out == noRoom {
 		out = src.mergeFull(sh, tick, h, u, how)
@@ -35,10 +35,13 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	return out == taken
 }
 
+// maxTries bounds how often room is made for one entry that others take.
+const maxTries = 100
+
 // mergeFull makes room for u and tries again.
 func (src *Source) mergeFull(sh *shard, tick int64, h uint64, u *protocol.Update, how How) (out outcome) {
 	// Somebody else may take the room that was made.
-	for tries := 0; tries < 3 && src.makeRoom(sh, tick); tries++ {
+	for tries := 0; tries < maxTries && src.makeRoom(sh, len(u.Key), tick); tries++ {
 		sh.mu.Lock()
 		out = sh.merge(src, tick, h, u, how, true)
 		sh.mu.Unlock()
@@ -171,7 +174,7 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 		return noRoom
 	case r != nil:
 		s, r = sh.thaw(s, r, h)
-	case sh.table.full(sh.store.growth(), paid):
+	case sh.table.full(sh.store.growth(len(u.Key)), paid):
 		return noRoom
 	default:
 		s, r = sh.create(u.Key, h)

@@ -972,7 +972,7 @@ func TestModel(t *testing.T) {
 func TestModelOfMany(t *testing.T) {
 	cut := 0
 	seeds(t, func(t *testing.T, r *rand.Rand) {
-		k := modelKeys[1+2*r.IntN(2)]
+		k := modelKeys[1+r.IntN(3)]
 		m := newModel(t, &randomChoices{r, steps(400)}, k.keyType, k.keyLen, 1+r.IntN(2), 6*maxPassed)
 		m.every, m.bulk = 40, 200
 		m.run()

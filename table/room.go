@@ -36,22 +36,31 @@ func (s *Set) limitTable(t *Table) {
 }
 
 // LimitMemory bounds what all tables together reserve, in bytes; 0 is no bound.
-// A table that has to grow where it is reached evicts as much before, of
-// whatever table: entries that end first, but none of a NoPurge table. So the
-// limit is kept but for what is on its way back: [Set.Expire] moves entries
-// together and gives the rest back.
-func (s *Set) LimitMemory(bytes int64) { s.account.limit.Store(bytes) }
+// Where it is reached, a new entry evicts at least as much before, of whatever
+// table: entries that end first, but none of a NoPurge table. So the limit is
+// kept but for what is on its way back: [Set.Expire] moves entries together and
+// gives the rest back.
+func (s *Set) LimitMemory(bytes int64) {
+	s.memory.Store(bytes)
+	s.over(0)
+}
 
 // MemoryLimit is what LimitMemory was told.
-func (s *Set) MemoryLimit() int64 { return s.account.limit.Load() }
+func (s *Set) MemoryLimit() int64 { return s.memory.Load() }
 
 // Memory is how many bytes all tables together have reserved.
-func (s *Set) Memory() int64 { return s.account.bytes.Load() }
+func (s *Set) Memory() (bytes int64) {
+	for _, t := range s.Tables() {
+		bytes += t.account.bytes.Load()
+	}
+	return bytes
+}
 
 // full reports whether there is no room for a new entry that makes its shard
-// reserve growth bytes more. It counts one where there is.
+// reserve growth bytes more. It counts one where there is. Where memory was not
+// tight, and nothing grows, it is not looked at: there may be many tables.
 func (t *Table) full(growth int, paid bool) bool {
-	if growth > 0 && !paid && t.account.over(growth) > 0 {
+	if !paid && (growth > 0 || t.set.tight.Load()) && t.account.over(growth) > 0 {
 		return true
 	}
 	if n, size := t.entries.Add(1), t.size.Load(); size > 0 && n > size {
@@ -64,42 +73,84 @@ func (t *Table) full(growth int, paid bool) bool {
 // maxEvicted bounds how many entries give way to a new one in a full table.
 const maxEvicted = 200
 
+// payAhead is for how many entries as large as a new one others give way at once
+// where memory is short.
+const payAhead = 16
+
 // makeRoom evicts what ends first for a new entry of sh, and reports whether
-// anything did give way.
-func (src *Source) makeRoom(sh *shard, tick int64) bool {
+// it is worth trying again.
+func (src *Source) makeRoom(sh *shard, keyLen int, tick int64) bool {
 	t := src.table
 	if size, n := t.size.Load(), t.entries.Load(); size > 0 && n >= size {
-		return src.evictor.evict(tick, []*Table{t}, int(min(n-size+size>>8+1, maxEvicted)), entriesEach) > 0
+		want := int(min(n-size+size>>8+1, maxEvicted))
+		if src.evictor.evict(tick, []*Table{t}, want, entriesEach) == 0 {
+			return false
+		}
 	}
-	if growth := sh.growth(); t.account.over(growth) > 0 {
-		return src.evictor.evict(tick, t.set.Tables(), growth, bytesEach) > 0
+	growth, cost := sh.costs(keyLen)
+	if t.account.over(growth) <= 0 {
+		return true // or somebody else was as quick
 	}
-	return false
+	if growth = max(growth, cost); src.paid < growth {
+		src.paid += src.evictor.evict(tick, t.set.Tables(), max(growth, payAhead*cost)-src.paid, (*store).bytesOf)
+	}
+	if src.paid < cost {
+		return false
+	}
+	src.paid = max(src.paid-growth, 0)
+	return true
 }
 
-func (sh *shard) growth() int {
+// costs is how many bytes a new entry makes the shard reserve, and takes.
+func (sh *shard) costs(keyLen int) (growth, cost int) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.store.growth()
+	return sh.store.growth(keyLen), sh.store.width() + sh.store.longSize(keyLen)
 }
 
 // How much evicting one entry counts: by number, or by what it takes.
-func entriesEach(*shard) int  { return 1 }
-func bytesEach(sh *shard) int { return sh.store.width() }
+func entriesEach(*store, []byte) int { return 1 }
+
+func (st *store) bytesOf(r []byte) int { return st.width() + st.longSize(len(st.key(r))) }
 
 // trimAtMost is how many bytes one call of [Set.Expire] evicts.
 const trimAtMost = 1 << 20
 
-// trim evicts what is more than the limit of memory, and reports whether there
-// was anything.
+// trim evicts what is more than the limit of memory, but for what is free and
+// goes back anyway, and reports whether there was anything.
 func (s *Set) trim(tick int64) bool {
-	over := s.account.over(0)
+	over := s.over(0)
 	if over <= 0 {
 		return false
 	}
+	for _, t := range s.Tables() {
+		for i := range t.shards {
+			over -= int64(t.shards[i].returns())
+		}
+	}
 	var e evictor
-	return e.evict(tick, s.Tables(), int(min(over, trimAtMost)), bytesEach) > 0
+	return over > 0 && e.evict(tick, s.Tables(), int(min(over, trimAtMost)), (*store).bytesOf) > 0
 }
+
+func (sh *shard) returns() int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.store.returns()
+}
+
+// trimSizes evicts what is more than the limits of size, some at a time.
+func (s *Set) trimSizes(tick int64) (any bool) {
+	var e evictor
+	for _, t := range s.Tables() {
+		if size, n := t.size.Load(), t.entries.Load(); size > 0 && n > size {
+			any = e.evict(tick, []*Table{t}, int(min(n-size, maxTrimmed)), entriesEach) > 0 || any
+		}
+	}
+	return any
+}
+
+// maxTrimmed is how many entries of a table one call of [Set.Expire] evicts.
+const maxTrimmed = 1000
 
 // An evictor takes the entries that end first out of tables, whichever those
 // are in. It is used again and again by one goroutine.
@@ -108,9 +159,9 @@ type evictor struct{ fronts fronts }
 // evictBudget is how many entries a shard evicts while its lock is held once.
 const evictBudget = 32
 
-// evict takes entries out of tables until they count want, and returns how many
-// those are. Nobody holds two locks: others may be as quick meanwhile.
-func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*shard) int) (evicted int) {
+// evict takes entries out of tables until they count want, and returns how much
+// they do. Nobody holds two locks: others may be as quick meanwhile.
+func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*store, []byte) int) (evicted int) {
 	e.fronts = e.fronts[:0]
 	for _, t := range tables {
 		if t.noPurge.Load() {
@@ -123,12 +174,10 @@ func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*shard)
 		}
 	}
 	heap.Init(&e.fronts)
-	for want > 0 && len(e.fronts) > 0 {
+	for evicted < want && len(e.fronts) > 0 {
 		f := &e.fronts[0]
-		cost := each(f.shard)
-		n, at := f.shard.evict(tick, e.fronts.second(), min(evictBudget, (want+cost-1)/cost))
+		n, at := f.shard.evict(tick, e.fronts.second(), want-evicted, each)
 		evicted += n
-		want -= n * cost
 		if f.at = at; at != 0 {
 			heap.Fix(&e.fronts, 0)
 		} else {
@@ -173,14 +222,16 @@ func (sh *shard) front() (at int64) {
 	return at
 }
 
-// evict takes at most n entries that end until an instant out of the table, and
-// returns how many, and when the next one ends, 0 where none does.
-func (sh *shard) evict(tick, until int64, n int) (evicted int, next int64) {
+// evict takes entries that end until an instant out of the table, until they count
+// want, and returns how much they do, and when the next one ends, 0 where none
+// does.
+func (sh *shard) evict(tick, until int64, want int, each func(*store, []byte) int) (counted int, next int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	evicted := 0
 	for range evictBudget {
 		at, s, r := sh.first()
-		if at == 0 || at > until || evicted == n {
+		if at == 0 || at > until || counted >= want {
 			break
 		}
 		if e := get48(r, atExpire); e > at {
@@ -192,10 +243,11 @@ func (sh *shard) evict(tick, until int64, n int) (evicted int, next int64) {
 		} else {
 			sh.table.evicted.Add(1)
 		}
+		counted += each(&sh.store, r)
 		sh.drop(s, r, hash(sh.store.key(r)))
 		evicted++
 	}
 	sh.compact(2 * evicted)
 	next, _, _ = sh.first()
-	return evicted, next
+	return counted, next
 }

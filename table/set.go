@@ -30,7 +30,8 @@ var seed = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
 type Set struct {
 	section string
 	clock   clock
-	account account
+	memory  atomic.Int64 // bytes that tables may reserve, 0 = any number
+	tight   atomic.Bool  // they had reserved as much when that was looked at last
 
 	mu     sync.Mutex // one definition at a time
 	shards int        // of a table
@@ -108,7 +109,6 @@ func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 		old.declare(was, nil) // after that some of its values may be gone
 		if len(old.declarations) == 0 {
 			tables = slices.DeleteFunc(slices.Clone(tables), func(t *Table) bool { return t == old })
-			s.account.add(-int(old.account.bytes.Load()))
 		}
 	}
 	return t
@@ -142,6 +142,7 @@ func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
 	)
 	from.Expire = def.Expire
 	src := t.Source(&from)
+	src.takesOver = true
 	// As in lessons: what goes from one log to the other meanwhile is met in the
 	// end. But nobody who changes old all the time keeps this from ending.
 	for _, how := range [...]How{Taught, Local, Taught} {
@@ -177,7 +178,7 @@ func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
 			again = next
 		}
 	}
-	if s.trim(s.clock.tick(now)) {
+	if tick := s.clock.tick(now); s.trimSizes(tick) || s.trim(tick) {
 		return now
 	}
 	return again

@@ -268,7 +268,7 @@ func (sh *shard) compact(budget int) (moved int) {
 		st.cut()
 	}
 	for class := range st.long {
-		moved += st.compactLong(class, budget-moved)
+		moved += st.compactLong(class, budget-moved, short)
 	}
 	return moved
 }

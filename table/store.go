@@ -145,9 +145,13 @@ func (st *store) setGroup(g, size int, chunks [][]byte) {
 // full reports whether there is no slot left.
 func (st *store) full() bool { return st.free.len == 0 && st.next >= maxSlots }
 
-// growth is how many bytes the next slot costs: none but where it takes another
-// chunk.
-func (st *store) growth() (bytes int) {
+// growth is how many bytes the next slot costs, with a key of n bytes: none but
+// where it takes another chunk.
+func (st *store) growth(n int) (bytes int) {
+	return st.slotGrowth() + st.longGrowth(n)
+}
+
+func (st *store) slotGrowth() (bytes int) {
 	if st.free.len > 0 {
 		return 0
 	}
@@ -206,15 +210,25 @@ func (st *store) release(s slot) {
 	st.free.push(st.header, uint32(s))
 }
 
-// spare is how many slots are free beyond those that are kept: one in eight, so
-// that a table whose entries come and go moves none, or next to none where
-// memory is short.
+// spare is how many slots are free beyond those that are kept: one in eight, and
+// a chunk where memory is not short, so that a table whose entries come and go
+// moves none.
 func (st *store) spare(short bool) int {
-	kept := 1 << chunkShift
+	kept := int(st.next) / 8
 	if !short {
-		kept += int(st.next) / 8
+		kept += 1 << chunkShift
 	}
 	return st.free.len - kept
+}
+
+// returns is how many bytes compaction gives back where memory is short, when
+// nobody reads any more.
+func (st *store) returns() (bytes int) {
+	bytes = max(st.spare(true), 0) * st.width()
+	for class := range st.long {
+		bytes += max(st.long[class].spare(class, true), 0) << (class + minLongShift)
+	}
+	return bytes
 }
 
 // cut gives the last slot back to the collector, which has to be free.

@@ -112,7 +112,7 @@ func newTable(s *Set, def *protocol.Definition) *Table {
 		schema:  &schema{def: protocol.Definition{Name: def.Name, KeyType: def.KeyType, KeyLen: def.KeyLen}},
 	}
 	t.schema.account = &t.account
-	t.account.of = &s.account
+	t.account.set = s
 	t.account.add(s.shards * int(unsafe.Sizeof(shard{})))
 	t.changed.log.account = &t.account
 	t.shards = make([]shard, s.shards)
@@ -277,6 +277,8 @@ type Source struct {
 	lessonFrom int64
 	doubted    map[uint32]bool
 	evictor    evictor
+	paid       int  // bytes that gave way ahead of new entries
+	takesOver  bool // entries of a table that goes: its memory is theirs
 }
 
 // Source returns a Source for updates under def, which has to fit the table.
