@@ -135,11 +135,14 @@ func (c *conn) read(rest []byte) error {
 		now := time.Now()
 		c.mu.Lock()
 		err = c.session.Receive(now, frames...)
+		heard := c.session.Heard()
 		c.mu.Unlock()
 		if err != nil {
 			return err
 		}
-		c.wakeUp()
+		if heard {
+			c.wakeUp()
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Session) merge(now time.Time, r *remoteTable, all []table.Arrival) {
 		// Rows of a lesson are not acked: a HAProxy that teaches ignores acks,
 		// and one that comes too late would be taken for another's.
 		if a.How != table.Taught && !r.held {
-			r.toAck, r.owed = a.ID, true
+			r.toAck, r.owed, s.heard = a.ID, true, true
 		}
 		a.Key, a.ServerKey = nil, "" // they are the messages'
 	}

@@ -100,6 +100,7 @@ type Session struct {
 	overfull   bool                    // there were more than maxTables
 	dictionary protocol.DictionaryReader
 	arrivals   arrivals
+	heard      bool // something that may have to be answered
 	confirms   int // owed for lessons that ended
 	learning   learning
 
@@ -167,8 +168,13 @@ func (s *Session) Receive(now time.Time, frames ...protocol.Frame) error {
 	return nil
 }
 
+// Heard reports whether something came in, since output was appended last, that
+// may have to be answered. Rows of a lesson have not.
+func (s *Session) Heard() bool { return s.heard }
+
 // receive takes a message that is no update.
 func (s *Session) receive(now time.Time, f protocol.Frame) error {
+	s.heard = true
 	switch f.Type {
 	case protocol.ResyncRequest:
 		s.teach(now)
@@ -216,6 +222,7 @@ func (s *Session) Deadline() time.Time {
 // until it appends nothing: updates come a bounded number at a time.
 func (s *Session) AppendOutput(now time.Time, b []byte) []byte {
 	before := len(b)
+	s.heard = false
 	b = s.appendHeartbeat(now, b)
 	b = s.appendAcks(b)
 	for ; s.confirms > 0; s.confirms-- {

@@ -203,6 +203,33 @@ func TestSessionAllocatesNothing(t *testing.T) {
 	}
 }
 
+// Whoever writes is woken for what may have to be answered, and not for each row
+// of a lesson.
+func TestHeard(t *testing.T) {
+	d, now := newDaemon(epoch), epoch
+	l := d.link(protocol.Version21, 10)
+	l.begin(now)
+	w := newWire()
+	heard := func(want bool, messages ...string) {
+		t.Helper()
+		receive(t, l.session, w, now, messages...)
+		if got := l.session.Heard(); got != want {
+			t.Errorf("after %q: %v", messages, got)
+		}
+		if l.session.AppendOutput(now, nil); l.session.Heard() {
+			t.Errorf("after %q, and its answer: still", messages)
+		}
+	}
+	heard(false)
+	heard(true, "define id=1 t0 type string len 17 expire 60000 store gpc0")
+	heard(true, "update 1 k gpc0=1") // is acked
+	now = now.Add(100 * time.Millisecond)
+	heard(false) // asks for the lesson
+	heard(false, "timed 2 2000ms k2 gpc0=1", "timed 3 2000ms k3 gpc0=1")
+	heard(true, "timed 4 2000ms k4 gpc0=1", "resync finished")
+	heard(true, "update 5 k gpc0=2")
+}
+
 // A lesson ends though the entries change faster than the pupil takes them.
 func TestLessonEndsThoughAllChanges(t *testing.T) {
 	d, now := newDaemon(epoch), epoch
