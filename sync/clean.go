@@ -22,11 +22,11 @@ func (h *Hub) clean(ctx context.Context) {
 		for {
 			now := time.Now()
 			again := h.cfg.Tables.Expire(now, cleanBudget)
+			lost.tell(now)
 			if again.IsZero() || again.After(now) || ctx.Err() != nil {
 				break
 			}
 		}
-		lost.tell(time.Now())
 	}
 }
 

@@ -173,9 +173,9 @@ func (c *conn) write() {
 		err := c.session.Tick(now)
 		buf = c.session.AppendOutput(now, buf[:0])
 		deadline := c.session.Deadline()
-		teaching, _, _ := c.session.Lesson()
+		_, tablesLeft, _ := c.session.Lesson()
 		c.mu.Unlock()
-		c.reader.wakeRarely(teaching)
+		c.reader.wakeRarely(tablesLeft > 0) // the confirm behind the lesson is awaited
 		if err != nil {
 			c.close(err)
 			continue

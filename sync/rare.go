@@ -43,7 +43,7 @@ func (r *rareReader) wakeRarely(rarely bool) {
 	}
 	if r.setLowWater(low) == nil { // a connection in a test has none
 		r.rarely = rarely
-		r.setDeadline(time.Now())
+		r.nc.SetReadDeadline(time.Now()) // what is there is read, and the next deadline set
 	}
 }
 

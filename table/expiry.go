@@ -106,6 +106,17 @@ func (q *expiryQueue) remove(p placer, position int32) {
 	}
 }
 
+// shrink gives back what an empty queue has kept.
+func (q *expiryQueue) shrink() {
+	if len(q.pieces) == 0 || len(q.pieces) == 1 && len(q.pieces[0]) <= 2*arity {
+		return
+	}
+	for _, piece := range q.pieces {
+		q.account.add(-len(piece) * nodeSize)
+	}
+	q.pieces = nil
+}
+
 // put puts d where it belongs, from i on, where was is.
 func (q *expiryQueue) put(p placer, i int, was, d deadline) {
 	if d < was {

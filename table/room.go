@@ -42,7 +42,6 @@ func (s *Set) limitTable(t *Table) {
 // gives the rest back.
 func (s *Set) LimitMemory(bytes int64) {
 	s.memory.Store(bytes)
-	s.over(0)
 }
 
 // MemoryLimit is what LimitMemory was told.
@@ -57,10 +56,9 @@ func (s *Set) Memory() (bytes int64) {
 }
 
 // full reports whether there is no room for a new entry that makes its shard
-// reserve growth bytes more. It counts one where there is. Where memory was not
-// tight, and nothing grows, it is not looked at: there may be many tables.
+// reserve growth bytes more. It counts one where there is.
 func (t *Table) full(growth int, paid bool) bool {
-	if !paid && (growth > 0 || t.set.tight.Load()) && t.account.over(growth) > 0 {
+	if !paid && t.set.over(growth) > 0 {
 		return true
 	}
 	if n, size := t.entries.Add(1), t.size.Load(); size > 0 && n > size {
@@ -77,19 +75,24 @@ const maxEvicted = 200
 // where memory is short.
 const payAhead = 16
 
-// makeRoom evicts what ends first for a new entry of sh, and reports whether
-// it is worth trying again.
+// makeRoom evicts what ends first for a new entry of sh, and reports whether it
+// is worth trying again: because something gave way, or somebody else was as
+// quick.
 func (src *Source) makeRoom(sh *shard, keyLen int, tick int64) bool {
 	t := src.table
 	if size, n := t.size.Load(), t.entries.Load(); size > 0 && n >= size {
-		want := int(min(n-size+size>>8+1, maxEvicted))
+		some := size>>8 + 1
+		want := int(min(n-size+some, maxEvicted))
 		if src.evictor.evict(tick, []*Table{t}, want, entriesEach) == 0 {
 			return false
 		}
 	}
-	growth, cost := sh.costs(keyLen)
-	if t.account.over(growth) <= 0 {
-		return true // or somebody else was as quick
+	growth, cost, full := sh.costs(keyLen)
+	if full {
+		return false
+	}
+	if t.set.over(growth) <= 0 {
+		return true
 	}
 	if growth = max(growth, cost); src.paid < growth {
 		src.paid += src.evictor.evict(tick, t.set.Tables(), max(growth, payAhead*cost)-src.paid, (*store).bytesOf)
@@ -101,11 +104,12 @@ func (src *Source) makeRoom(sh *shard, keyLen int, tick int64) bool {
 	return true
 }
 
-// costs is how many bytes a new entry makes the shard reserve, and takes.
-func (sh *shard) costs(keyLen int) (growth, cost int) {
+// costs is how many bytes a new entry makes the shard reserve, how many it takes,
+// and whether there is no slot for it.
+func (sh *shard) costs(keyLen int) (growth, cost int, full bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.store.growth(keyLen), sh.store.width() + sh.store.longSize(keyLen)
+	return sh.store.growth(keyLen), sh.store.width() + sh.store.longSize(keyLen), sh.store.full()
 }
 
 // How much evicting one entry counts: by number, or by what it takes.
@@ -220,6 +224,12 @@ func (sh *shard) front() (at int64) {
 	defer sh.mu.Unlock()
 	at, _, _ = sh.first()
 	return at
+}
+
+// crowded reports whether new entries need others to give way, or soon will.
+func (t *Table) crowded() bool {
+	size := t.size.Load()
+	return size > 0 && t.entries.Load() >= size-size/16 || t.set.short()
 }
 
 // evict takes entries that end until an instant out of the table, until they count

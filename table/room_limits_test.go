@@ -1,6 +1,7 @@
 package table
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -256,4 +257,63 @@ func TestLimitMemoryOfNothing(t *testing.T) {
 	clean(t, set, epoch)
 	expect(t, "refused", tb.Stats().Refused, 1)
 	checkSet(t, set)
+}
+
+// What stays of a table that has lost all its entries is hardly more than what a
+// new one takes: else many such tables would have no room for entries.
+func TestEmptiedTableKeepsLittle(t *testing.T) {
+	set := NewSet("section", epoch).WithShards(64)
+	tb := set.Define(epoch, nil, define(protocol.KeyIPv4, 4, 1000, protocol.GPC0))
+	src := tb.Source(define(protocol.KeyIPv4, 4, 1000, protocol.GPC0))
+	empty := set.Memory()
+	u := update("1234", 1)
+	for i := range uint32(60_000) {
+		binary.BigEndian.PutUint32(u.Key, i)
+		src.Merge(epoch, u, Live)
+	}
+	full := set.Memory()
+	for again := at(1000); !again.IsZero(); {
+		again = set.Expire(at(1000), 1000)
+	}
+	expect(t, "entries", tb.Entries(), 0)
+	// The free slots that a shard keeps where memory is not short are its chunks.
+	set.LimitMemory(1)
+	for range 100 {
+		set.Expire(at(1000), 1000)
+	}
+	if left := set.Memory() - empty; left > (full-empty)/20 {
+		t.Errorf("%d bytes are left of %d", left, full-empty)
+	}
+	check(t, tb)
+}
+
+// In a table that is full, or nearly, the cleaner looks for what gives way next,
+// so that no session has to go through all that were extended.
+func TestCleanerFindsWhatGivesWay(t *testing.T) {
+	const n = 5000
+	set := newSet1()
+	set.Limit("/t", Limits{Size: n})
+	def := define(protocol.KeyIPv4, 4, 1000, protocol.GPC0)
+	tb := set.Define(epoch, nil, def)
+	src, u := tb.Source(def), update("1234", 1)
+	for _, ms := range []int64{0, 500} {
+		for i := range uint32(n) {
+			binary.BigEndian.PutUint32(u.Key, i)
+			src.Merge(at(ms), u, Live)
+		}
+	}
+	stale := func() bool {
+		first, _, r := tb.shards[0].first()
+		return first != get48(r, atExpire)
+	}
+	expect(t, "stale before", stale(), true)
+	turns := 0
+	for ; !set.Expire(at(600), 32).After(at(600)); turns++ {
+	}
+	expect(t, "stale after", stale(), false)
+	if turns < n/32 {
+		t.Errorf("%d turns: the budget is not kept", turns)
+	}
+	expect(t, "entries", tb.Entries(), n)
+	check(t, tb)
 }

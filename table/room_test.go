@@ -828,7 +828,6 @@ func TestBytesPerEntry(t *testing.T) {
 func TestAccount(t *testing.T) {
 	var none *account
 	none.add(5)
-	expect(t, "of none", none.over(5), -1)
 	set := newSet1()
 	a := &set.Define(epoch, nil, define(protocol.KeyIPv4, 4, 0)).account
 	b := &set.Define(epoch, nil, define(protocol.KeyIPv6, 16, 0)).account
@@ -836,16 +835,16 @@ func TestAccount(t *testing.T) {
 	a.add(10)
 	b.add(20)
 	expect(t, "bytes", set.Memory(), had+30)
-	expect(t, "without limit", []any{a.over(math.MaxInt32), a.short()}, "[-1 false]")
+	expect(t, "without limit", []any{set.over(math.MaxInt32), set.short()}, "[-1 false]")
 	set.LimitMemory(had + 35)
 	expect(t, "limit", set.MemoryLimit(), had+35)
-	expect(t, "over", []int64{a.over(5), a.over(6), b.over(100)}, "[0 1 95]")
-	expect(t, "short", []bool{a.short(), b.short()}, "[true true]")
-	set.LimitMemory(had + nearLimit + 31)
-	expect(t, "not short", a.short(), false)
-	a.add(1)
-	expect(t, "short", b.short(), true)
-	a.add(-11)
+	expect(t, "over", []int64{set.over(5), set.over(6), set.over(100)}, "[0 1 95]")
+	expect(t, "short", set.short(), true)
+	set.LimitMemory(16*(had+30)/15 + 16)
+	expect(t, "not short", set.short(), false)
+	a.add(20)
+	expect(t, "short, as there is a sixteenth left", set.short(), true)
+	a.add(-30)
 	expect(t, "bytes", set.Memory(), had+20)
 }
 

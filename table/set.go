@@ -31,7 +31,9 @@ type Set struct {
 	section string
 	clock   clock
 	memory  atomic.Int64 // bytes that tables may reserve, 0 = any number
-	tight   atomic.Bool  // they had reserved as much when that was looked at last
+	// reserved is what they have reserved. What tables that were dropped do later
+	// counts too, until it is added up again.
+	reserved atomic.Int64
 
 	mu     sync.Mutex // one definition at a time
 	shards int        // of a table
@@ -172,6 +174,7 @@ func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
 // evicts some where memory is short, and returns when to call again: zero where
 // no entry ends.
 func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
+	s.reserved.Store(s.Memory())
 	for _, t := range s.Tables() {
 		_, next := t.Expire(now, budget)
 		if again.IsZero() || !next.IsZero() && next.Before(again) {

@@ -220,16 +220,20 @@ func (sh *shard) expire(tick int64, budget int) (dropped int, next int64) {
 }
 
 func (sh *shard) expireSome(tick int64, budget int) (dropped int, next int64) {
+	crowded := sh.table.crowded()
 	for range budget {
 		at, s, r := sh.first()
 		if at == 0 {
 			return dropped, 0
 		}
-		if at > tick {
+		e := get48(r, atExpire)
+		if at > tick && (e == at || !crowded) {
 			return dropped, at
 		}
-		if e := get48(r, atExpire); e > tick {
-			sh.queue.move(sh, 0, e) // its lifetime was extended meanwhile
+		if e > tick {
+			// Its lifetime was extended meanwhile. Where the table is crowded, the
+			// next to give way is looked for before anybody waits for it.
+			sh.queue.move(sh, 0, e)
 			continue
 		}
 		sh.drop(s, r, hash(sh.store.key(r)))
@@ -254,7 +258,11 @@ func (sh *shard) first() (at int64, s slot, r []byte) {
 // given back. A pinned entry stays, and all before it.
 func (sh *shard) compact(budget int) (moved int) {
 	st := &sh.store
-	short := sh.table.account.short()
+	short := sh.table.set.short()
+	if sh.index.used == 0 {
+		sh.queue.shrink()
+		sh.learned.shrink()
+	}
 	for ; moved < budget && sh.migration == nil && st.spare(short) > 0; moved++ {
 		s := st.next - 1
 		r := st.record(0, s)

@@ -88,6 +88,15 @@ func (l *updateLog) retire(b *logBlock) {
 	l.count(-cap(b.slots) - cap(b.offsets))
 }
 
+// shrink gives back what a log that has no entries has kept.
+func (l *updateLog) shrink() {
+	for _, b := range l.blocks {
+		l.count(-cap(b.slots) - cap(b.offsets))
+	}
+	l.count(-cap(l.spare))
+	l.blocks, l.bases, l.spare = nil, nil, nil
+}
+
 // remove takes out the entry at position.
 func (l *updateLog) remove(position uint64) {
 	i := l.block(position)

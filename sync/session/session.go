@@ -101,7 +101,7 @@ type Session struct {
 	dictionary protocol.DictionaryReader
 	arrivals   arrivals
 	heard      bool // something that may have to be answered
-	confirms   int // owed for lessons that ended
+	confirms   int  // owed for lessons that ended
 	learning   learning
 
 	// What the peer is sent.

@@ -255,7 +255,7 @@ func TestLessonEndsThoughAllChanges(t *testing.T) {
 			break
 		}
 	}
-	if sent := pupil.session.Stats().UpdatesOut; sent < 4000 || sent > 4010 {
+	if sent := pupil.session.Stats().UpdatesOut; sent < 4000 || sent > 4020 {
 		t.Errorf("%d updates of a lesson of 1000 entries, want 4000", sent)
 	}
 	receive(t, pupil.session, newWire(), now, "resync confirm")

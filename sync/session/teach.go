@@ -16,10 +16,10 @@ type teaching struct {
 	updates uint64        // sent so far
 
 	// Of the first table:
-	defined bool // it was
-	pass    int  // through its entries, see passes
-	sent    int  // entries of it
-	most    int  // so many are enough, 0 before it is known
+	defined bool        // it was
+	pass    int         // through its entries, see passes
+	sent    [toPush]int // entries of it, by where they were read
+	most    int         // so many of each are enough, 0 before it is known
 
 	// A lesson is kept open for what others are about to teach us: a peer
 	// that comes up along with us would miss it. The tables are gone through
@@ -186,7 +186,7 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 				return b
 			}
 		}
-		t.tables, t.defined, t.pass, t.sent, t.most = t.tables[1:], false, 0, 0, 0
+		t.tables, t.defined, t.pass, t.sent, t.most = t.tables[1:], false, 0, [toPush]int{}, 0
 	}
 	if !t.last {
 		t.begun, t.tables, t.look = false, s.local, now.Add(lookEvery)
@@ -201,8 +201,8 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 	return protocol.AppendMessage(b, end)
 }
 
-// enough is how many entries of a table are taught at most, where it has n when
-// its turn comes. Those that change meanwhile come again: where peers change
+// enough is how many learned entries of a table, and how many changed ones, are
+// taught at most, where it has n when its turn comes. Those that change meanwhile come again: where peers change
 // them faster than the pupil takes them, that would go on for ever. The pupil has
 // the rest from those peers.
 func enough(n int) int { return 3*n + 1000 }
@@ -217,13 +217,11 @@ func (s *Session) appendEntries(now time.Time, b []byte, l *localTable, left int
 	for t.pass < len(passes) && left > 0 {
 		var n int
 		b, n = s.appendBatch(now, b, l, passes[t.pass], left)
-		t.sent += n
+		sent := &t.sent[passes[t.pass]]
+		*sent += n
 		t.updates += uint64(n)
 		left -= n
-		switch {
-		case t.sent >= t.most:
-			t.pass = len(passes)
-		case n == 0:
+		if n == 0 || *sent >= t.most {
 			t.pass++
 		}
 	}
