@@ -32,7 +32,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-bench: haproxy ## all benchmarks, and a million entries taught by and to real HAProxys (half an hour)
+bench: haproxy ## all benchmarks, in process and beside real HAProxys: docs/benchmarks.md (half an hour)
 	go test -run '^$$' -bench . -benchmem $(UNIT)
 	go run ./internal/bench
 
