@@ -19,17 +19,3 @@ func (a *account) add(n int) {
 		a.set.reserved.Add(int64(n))
 	}
 }
-
-// over is by how many bytes the limit of memory would be exceeded if n came to
-// what tables have reserved; it is negative where there is room, and where there
-// is no limit.
-func (s *Set) over(n int) (bytes int64) {
-	if limit := s.memory.Load(); limit > 0 {
-		return s.reserved.Load() + int64(n) - limit
-	}
-	return -1
-}
-
-// short reports whether the limit is reached, or nearly so: by the last part in
-// sixteen.
-func (s *Set) short() bool { return s.over(int(s.memory.Load()/16)) >= 0 }

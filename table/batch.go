@@ -58,7 +58,7 @@ type learnedCursor struct {
 //
 // They are part of lessons only, as HAProxy does it: it never relays.
 func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch) {
-	tick := t.clock.tick(now)
+	tick := t.set.clock.tick(now)
 	if c.shards == nil {
 		c.shards = make([]learnedCursor, len(t.shards))
 	}
@@ -151,7 +151,7 @@ func (sh *shard) warmLogged(log logReader, n int) {
 //
 // They are pushed live, and are part of lessons too.
 func (t *Table) ReadChanged(position uint64, limit int, now time.Time, b *Batch) uint64 {
-	tick := t.clock.tick(now)
+	tick := t.set.clock.tick(now)
 	b.begin(t)
 	for some := [32]logged{}; ; {
 		n := t.changed.after(position, some[:])
@@ -219,7 +219,7 @@ type Cursor struct {
 // is missed, and one may be met twice. Only one that changes while it is being
 // read elsewhere may be walked past: lessons are read from the logs.
 func (t *Table) Walk(cursor *Cursor, limit int, now time.Time, b *Batch) {
-	tick := t.clock.tick(now)
+	tick := t.set.clock.tick(now)
 	b.begin(t)
 	for cursor.shard < len(t.shards) {
 		switch t.shards[cursor.shard].walk(cursor, limit, tick, b) {
@@ -256,7 +256,7 @@ func (sh *shard) walk(c *Cursor, limit int, tick int64, b *Batch) answer {
 // Find pins the entry of key, in its canonical form, for b, which has to be
 // released. b is empty where there is none.
 func (t *Table) Find(key []byte, now time.Time, b *Batch) {
-	tick := t.clock.tick(now)
+	tick := t.set.clock.tick(now)
 	b.begin(t)
 	h := hash(key)
 	sh := t.shard(h)
@@ -269,7 +269,7 @@ func (t *Table) Find(key []byte, now time.Time, b *Batch) {
 
 func (b *Batch) begin(t *Table) {
 	b.table, b.schema, b.items = t, nil, b.items[:0]
-	b.now, b.tick = time.Time{}, t.clock.tick(time.Time{})
+	b.now, b.tick = time.Time{}, t.set.clock.tick(time.Time{})
 }
 
 // takes reports whether one more entry of sh, which is locked, can join those
@@ -380,7 +380,7 @@ func (b *Batch) Expires(i int) bool {
 func (b *Batch) Update(i int, now time.Time, u *protocol.Update) {
 	it := &b.items[i]
 	if now != b.now {
-		b.now, b.tick = now, b.table.clock.tick(now)
+		b.now, b.tick = now, b.table.set.clock.tick(now)
 	}
 	u.Remaining = remaining(it.records[0], b.tick)
 	u.Key = it.key

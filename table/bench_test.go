@@ -308,7 +308,7 @@ func BenchmarkExpireMillion(b *testing.B) {
 				}
 				runtime.GC()
 				b.StartTimer()
-				tick := tb.clock.tick(at(200_000))
+				tick := tb.set.clock.tick(at(200_000))
 				for left := len(tb.shards); left > 0; {
 					left = 0
 					for i := range tb.shards {

@@ -258,7 +258,7 @@ func TestReadersYield(t *testing.T) {
 	var (
 		b     Batch
 		sh    = &tb.shards[0]
-		tick  = tb.clock.tick(at(1000))
+		tick  = tb.set.clock.tick(at(1000))
 		read  learnedCursor
 		walk  Cursor
 		reads = map[string]func() (answer, uint64){

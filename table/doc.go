@@ -22,5 +22,5 @@
 //
 // There is no clock here: instants come in as arguments. Locks are taken in this
 // order: a Set's, a table's (of what is declared), a shard's, that of the table's
-// log of local changes. Nobody holds two shards' at once.
+// log of local changes or of its server keys. Nobody holds two shards' at once.
 package table

@@ -25,7 +25,7 @@ const MaxArrivals = 512
 // give way or the update is refused, see [Set.Limit] and [Set.LimitMemory].
 func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	h := hash(u.Key)
-	sh, tick := src.table.shard(h), src.table.clock.tick(now)
+	sh, tick := src.table.shard(h), src.table.set.clock.tick(now)
 	sh.mu.Lock()
 	out := sh.merge(src, tick, h, u, how, src.takesOver)
 	sh.mu.Unlock()
@@ -58,7 +58,7 @@ func (src *Source) mergeFull(sh *shard, tick int64, h uint64, u *protocol.Update
 // into the cache side by side rather than one after the other. Those of one key
 // are merged in their order.
 func (src *Source) MergeAll(now time.Time, all []Arrival) {
-	t, tick := src.table, src.table.clock.tick(now)
+	t, tick := src.table, src.table.set.clock.tick(now)
 	var first, last [maxShards]int16 // of the arrivals of a shard, plus 1
 	for i := range all {
 		a := &all[i]

@@ -941,10 +941,13 @@ func (m *model) run() {
 	}
 }
 
-var modelKeys = []struct {
+// A keyKind is what the keys of a table are.
+type keyKind struct {
 	keyType protocol.KeyType
 	keyLen  int
-}{
+}
+
+var modelKeys = []keyKind{
 	{protocol.KeyIPv4, 4},
 	{protocol.KeyIPv6, 16},
 	{protocol.KeyString, 17},

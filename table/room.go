@@ -40,9 +40,7 @@ func (s *Set) limitTable(t *Table) {
 // table: entries that end first, but none of a NoPurge table. So the limit is
 // kept but for what is on its way back: [Set.Expire] moves entries together and
 // gives the rest back.
-func (s *Set) LimitMemory(bytes int64) {
-	s.memory.Store(bytes)
-}
+func (s *Set) LimitMemory(bytes int64) { s.memory.Store(bytes) }
 
 // MemoryLimit is what LimitMemory was told.
 func (s *Set) MemoryLimit() int64 { return s.memory.Load() }
@@ -54,6 +52,20 @@ func (s *Set) Memory() (bytes int64) {
 	}
 	return bytes
 }
+
+// over is by how many bytes the limit of memory would be exceeded if n came to
+// what tables have reserved; it is negative where there is room, and where there
+// is no limit.
+func (s *Set) over(n int) (bytes int64) {
+	if limit := s.memory.Load(); limit > 0 {
+		return s.reserved.Load() + int64(n) - limit
+	}
+	return -1
+}
+
+// short reports whether the limit is reached, or nearly so: by the last part in
+// sixteen.
+func (s *Set) short() bool { return s.over(int(s.memory.Load()/16)) >= 0 }
 
 // full reports whether there is no room for a new entry that makes its shard
 // reserve growth bytes more. It counts one where there is.
@@ -191,7 +203,8 @@ func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*store,
 	return evicted
 }
 
-// A front is when the entry of a shard that ends first does so.
+// A front is when the entry of a shard that ends first does so, at the earliest:
+// its lifetime may have been extended, see expiryQueue.
 type front struct {
 	at    int64
 	shard *shard

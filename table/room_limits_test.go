@@ -23,7 +23,7 @@ func TestRoomThatOthersMade(t *testing.T) {
 	src, sh := tb.Source(def), &tb.shards[0]
 	src.Merge(epoch, update("a", 1), Live)
 	src.Merge(epoch, update("b", 1), Live)
-	u, tick := update("c", 1), tb.clock.tick(epoch)
+	u, tick := update("c", 1), tb.set.clock.tick(epoch)
 	sh.mu.Lock()
 	expect(t, "at first", sh.merge(src, tick, hash(u.Key), u, Live, false), noRoom)
 	sh.mu.Unlock()

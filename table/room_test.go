@@ -416,10 +416,7 @@ type memorySource struct {
 }
 
 func memorySources(set *Set) (all []memorySource) {
-	for i, k := range []struct {
-		keyType protocol.KeyType
-		keyLen  int
-	}{
+	for i, k := range []keyKind{
 		{protocol.KeyIPv4, 4},
 		{protocol.KeyIPv6, 16},
 		{protocol.KeyString, 33},
@@ -699,7 +696,7 @@ func TestReadChangedOfMoved(t *testing.T) {
 	var b Batch
 	b.begin(tb)
 	for i := range some {
-		expect(t, "takes more", tb.shards[0].pinChanged(&some[i], 1000, tb.clock.tick(at(n)), &b), true)
+		expect(t, "takes more", tb.shards[0].pinChanged(&some[i], 1000, tb.set.clock.tick(at(n)), &b), true)
 	}
 	var got []int
 	for i := range b.Len() {

@@ -171,8 +171,8 @@ func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
 }
 
 // Expire drops at most budget entries of a shard whose lifetime is over at now,
-// evicts some where memory is short, and returns when to call again: zero where
-// no entry ends.
+// evicts some where limits are exceeded, and returns when to call again: zero
+// where no entry ends.
 func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
 	s.reserved.Store(s.Memory())
 	for _, t := range s.Tables() {

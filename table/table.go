@@ -48,10 +48,8 @@ const (
 type Table struct {
 	set     *Set
 	name    string
-	section string
 	keyType protocol.KeyType
 	keyLen  int
-	clock   clock
 
 	mu           sync.Mutex // of what is declared; taken before a shard's
 	schema       *schema
@@ -105,10 +103,8 @@ func newTable(s *Set, def *protocol.Definition) *Table {
 	t := &Table{
 		set:     s,
 		name:    def.Name,
-		section: s.section,
 		keyType: def.KeyType,
 		keyLen:  def.KeyLen,
-		clock:   s.clock,
 		schema:  &schema{def: protocol.Definition{Name: def.Name, KeyType: def.KeyType, KeyLen: def.KeyLen}},
 	}
 	t.schema.account = &t.account
@@ -140,7 +136,7 @@ func (t *Table) Name() string { return t.name }
 // section has the section's name in front.
 func (t *Table) FullName() string {
 	if t.name[0] == '/' {
-		return t.section + t.name
+		return t.set.section + t.name
 	}
 	return t.name
 }
@@ -290,7 +286,7 @@ func (t *Table) Source(def *protocol.Definition) *Source {
 // LessonAsked says that a lesson was asked for at now: it bounds how long its
 // rows can have been under way.
 func (src *Source) LessonAsked(now time.Time) {
-	src.lessonFrom = src.table.clock.tick(now)
+	src.lessonFrom = src.table.set.clock.tick(now)
 	clear(src.doubted)
 }
 
@@ -333,7 +329,7 @@ func (src *Source) expireAt(tick int64, u *protocol.Update, how How) int64 {
 // ends. A shard that is busy is passed over: who teaches and merges goes first,
 // but for no more than [maxPutOff] calls.
 func (t *Table) Expire(now time.Time, budget int) (dropped int, again time.Time) {
-	tick := t.clock.tick(now)
+	tick := t.set.clock.tick(now)
 	next := int64(0)
 	for i := range t.shards {
 		n, at := t.shards[i].expire(tick, budget)
