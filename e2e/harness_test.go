@@ -78,6 +78,7 @@ type daemon struct {
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	log    *testkit.Output
+	said   int // bytes of log that a test has read, see says
 }
 
 // newDaemon prepares a daemon that listens on host, is of the section mypeers
