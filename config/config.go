@@ -22,10 +22,14 @@ const (
 	DefaultName    = "peersd"
 	DefaultListen  = "127.0.0.1:10001"
 	DefaultSection = "peers"
+	// DefaultTeachRate, in updates/s: docs/benchmarks.md has what it was chosen by.
+	DefaultTeachRate = 125_000
+	// DefaultMaxUpdates is HAProxy's tune.peers.max-updates-at-once.
+	DefaultMaxUpdates = 200
 )
 
-// A Config is how the daemon is to run. Its zero value, after [Config.Complete],
-// is what `peersd serve` does without a flag.
+// A Config is how the daemon is to run. [Default], after [Config.Complete], is
+// what `peersd serve` does without a flag.
 type Config struct {
 	// Name is our local peer name, as -L gives it to HAProxy. Without one
 	// it is "peersd", and, since a HAProxy without -L goes by the name of
@@ -42,15 +46,25 @@ type Config struct {
 	Section string
 	// Socket is the path of the runtime socket.
 	Socket string
+	// TeachRate is how many updates a second a peer is sent at most; 0 is as many
+	// as it takes.
+	TeachRate int
+	// MaxUpdates is how many updates a peer is sent at once.
+	MaxUpdates int
 	// MaxMemory is how many bytes of memory the process is to have at most; 0
 	// is no limit.
 	MaxMemory int64
 	// Limits of tables, by name.
 	Limits map[string]table.Limits
-	// LogLevel of zerolog; the zero value is debug.
+	// LogLevel of zerolog.
 	LogLevel zerolog.Level
 
 	names []string
+}
+
+// Default is what is so where no flag says otherwise.
+func Default() *Config {
+	return &Config{LogLevel: zerolog.InfoLevel, TeachRate: DefaultTeachRate, MaxUpdates: DefaultMaxUpdates}
 }
 
 // Names are all names that peers may call us by.
@@ -200,6 +214,32 @@ func ParseMemory(s string) (int64, error) {
 		err = fmt.Errorf("%s is too little; peersd needs 64m", s)
 	}
 	return n, err
+}
+
+// ParseTeachRate reads the argument of --teach-rate: updates/s, 0 for as many as
+// a peer takes.
+func ParseTeachRate(s string) (int, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	n, err := ParseSize(s)
+	if err != nil || n > math.MaxInt32 {
+		return 0, fmt.Errorf("%q is no rate, as in 100000 or 100k updates a second; 0 is as many as a peer takes", s)
+	}
+	return int(n), nil
+}
+
+// mostUpdates is the largest tune.peers.max-updates-at-once that makes sense: a
+// burst is in memory as a whole.
+const mostUpdates = 10_000
+
+// ParseMaxUpdates reads the argument of --max-updates-at-once.
+func ParseMaxUpdates(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > mostUpdates {
+		return 0, fmt.Errorf("%q is no number of updates from 1 to %d", s, mostUpdates)
+	}
+	return n, nil
 }
 
 // ParseTableSize reads the argument of --table-size: NAME=SIZE, or

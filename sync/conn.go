@@ -65,6 +65,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		UpToDate:   func() bool { return l.hub.upToDate(l) },
 		Expecting:  func() bool { return l.hub.expecting(l) },
 		MaxUpdates: l.hub.cfg.MaxUpdates,
+		TeachRate:  l.hub.cfg.TeachRate,
 		Notify:     c.notify,
 	})
 	return c

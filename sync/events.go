@@ -36,6 +36,9 @@ func (c *conn) notify(e session.Event) {
 		if e.LessonDue {
 			l.expected.Store(true)
 		}
+		if e.UpToDate {
+			l.stale.Store(false)
+		}
 		l.log.Debug().Msg("lesson confirmed")
 	case session.AckIgnored:
 		l.log.Debug().Str("table", e.Table.FullName()).Uint32("id", e.Ack.UpdateID).

@@ -22,8 +22,11 @@ type Config struct {
 	Peers []Peer
 	// Tables that are mirrored and taught.
 	Tables *table.Set
-	// MaxUpdates is how many updates are sent at once; 0 is 200.
+	// MaxUpdates is how many updates are sent to a peer at once; 0 is 200.
 	MaxUpdates int
+	// TeachRate is how many updates a second a peer is sent at most; 0 is as
+	// many as it takes.
+	TeachRate int
 	// Log gets a line for each thing that an operator may want to know of.
 	Log zerolog.Logger
 }

@@ -44,12 +44,34 @@ func TestUpToDate(t *testing.T) {
 	}
 }
 
+// Whoever has just started knows nothing that it was not taught: it is not asked,
+// and others are not told that something may be missing.
+func TestUpToDateAfterStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, &network{}, Config{})
+		defer r.stop()
+		a := r.call("a")
+		a.say(protocol.Heartbeat)
+		time.Sleep(100 * time.Millisecond)
+		a.say(protocol.ResyncFinished)
+		a.expect("200, resync request, resync confirm")
+
+		b := r.call("b")
+		b.say(protocol.ResyncRequest)
+		time.Sleep(10 * time.Second)
+		b.expect("200, resync finished")
+		a.say(protocol.ResyncRequest)
+		a.expect("200, resync request, resync confirm, resync finished")
+	})
+}
+
 // From the beginning to the end, what is said of being up to date.
 func TestUpToDateOverTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, &network{}, Config{})
 		defer r.stop()
 		a := r.call("a")
+		a.say(protocol.Heartbeat) // it was there already
 		a.say(protocol.ResyncRequest)
 		a.expect("200, resync partial") // nothing is known
 		time.Sleep(100 * time.Millisecond)
@@ -57,6 +79,7 @@ func TestUpToDateOverTime(t *testing.T) {
 		a.say(protocol.ResyncFinished)
 
 		b := r.call("b")
+		b.say(protocol.Heartbeat)
 		b.say(protocol.ResyncRequest)
 		b.expect("200, resync finished") // a has taught us all there is
 		time.Sleep(100 * time.Millisecond)

@@ -147,12 +147,17 @@ func (sh *shard) warmLogged(log logReader, n int) {
 // ReadChanged pins up to limit entries that were changed last here, after
 // position, oldest first, for b, which has to be released, and returns the
 // position to go on from. Entries whose lifetime is over at now are passed over.
-// b is empty where there are no more.
+// b is empty where there are no more, which takes no lock where nothing has
+// changed since.
 //
 // They are pushed live, and are part of lessons too.
 func (t *Table) ReadChanged(position uint64, limit int, now time.Time, b *Batch) uint64 {
 	tick := t.set.clock.tick(now)
 	b.begin(t)
+	end := t.ChangedPosition()
+	if position >= end {
+		return position
+	}
 	for some := [32]logged{}; ; {
 		n := t.changed.after(position, some[:])
 		for i := range n {
@@ -162,7 +167,7 @@ func (t *Table) ReadChanged(position uint64, limit int, now time.Time, b *Batch)
 			position = some[i].position
 		}
 		if n == 0 {
-			return position
+			return max(position, end) // what stood up to there has changed again
 		}
 	}
 }
@@ -199,12 +204,8 @@ func (sh *shard) changedAt(l *logged) []byte {
 }
 
 // ChangedPosition is where the log of local changes stands now: what is changed
-// from now on comes after it.
-func (t *Table) ChangedPosition() uint64 {
-	t.changed.mu.Lock()
-	defer t.changed.mu.Unlock()
-	return t.changed.position
-}
+// from now on comes after it. It takes no lock.
+func (t *Table) ChangedPosition() uint64 { return t.changed.position.Load() }
 
 // A Cursor is where a [Table.Walk] stands. Its zero value is the beginning.
 type Cursor struct {

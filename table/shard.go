@@ -287,7 +287,7 @@ func (sh *shard) compact(budget int) (moved int) {
 type changedLog struct {
 	mu       sync.Mutex
 	log      updateLog
-	position uint64
+	position atomic.Uint64 // of the last change; written to under mu
 }
 
 // entry is how the changed log knows an entry: shard and slot.
@@ -296,9 +296,9 @@ func (sh *shard) entry(s slot) slot { return slot(sh.number)<<slotBits | s }
 func (c *changedLog) append(e slot) (position uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.position++
-	c.log.append(c.position, e)
-	return c.position
+	position = c.position.Add(1)
+	c.log.append(position, e)
+	return position
 }
 
 func (c *changedLog) remove(position uint64) {

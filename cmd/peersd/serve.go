@@ -38,6 +38,11 @@ every peer. In haproxy.cfg that is:
   --section NAME           the name of the peers section, "peers" without it:
                            a part of the names of tables declared there
   --socket PATH            the runtime socket, %s without it
+  --teach-rate RATE        updates a second that a HAProxy is sent at most, so that
+                           its traffic doesn't suffer; 125000 without it, 0 is as
+                           many as it takes
+  --max-updates-at-once N  updates that it is sent in one burst of these, as
+                           tune.peers.max-updates-at-once; 200 without it
   --max-memory SIZE        the memory of the whole process, as in 512m or 2g.
                            Where it is reached, entries that end first give way
                            to new ones
@@ -50,7 +55,7 @@ every peer. In haproxy.cfg that is:
 
 // readFlags turns the arguments of serve into a Config.
 func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
-	c := &config.Config{LogLevel: zerolog.InfoLevel}
+	c := config.Default()
 	flags := newFlags("serve")
 	flags.value("L", func(s string) error {
 		c.Name = s
@@ -72,6 +77,14 @@ func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
 	flags.value("socket", func(s string) error {
 		c.Socket = s
 		return config.CheckSocket(s)
+	})
+	flags.value("teach-rate", func(s string) (err error) {
+		c.TeachRate, err = config.ParseTeachRate(s)
+		return err
+	})
+	flags.value("max-updates-at-once", func(s string) (err error) {
+		c.MaxUpdates, err = config.ParseMaxUpdates(s)
+		return err
 	})
 	flags.value("max-memory", func(s string) (err error) {
 		c.MaxMemory, err = config.ParseMemory(s)
@@ -127,7 +140,9 @@ func serve(args []string, stdout io.Writer) error {
 	started := time.Now()
 	tables := table.NewSet(c.Section, started)
 	limit(tables, c)
-	hub := peersync.New(peersync.Config{Names: c.Names(), Peers: c.Peers, Tables: tables, Log: log})
+	hub := peersync.New(peersync.Config{
+		Names: c.Names(), Peers: c.Peers, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Log: log,
+	})
 	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Started: started, Log: log}
 	var wg sync.WaitGroup
 	wg.Go(func() { runtime.Serve(ctx, socket) })

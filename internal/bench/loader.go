@@ -44,6 +44,17 @@ func connect(ctx context.Context, address, name string) (*loader, error) {
 	return l, nil
 }
 
+// stay keeps the session alive until the loader is closed: a peer that is gone
+// would be one of whom something may be missing.
+func (l *loader) stay() {
+	_ = l.nc.SetDeadline(time.Time{})
+	go func() {
+		for l.send(protocol.AppendMessage(nil, protocol.Heartbeat)) == nil {
+			time.Sleep(3 * time.Second)
+		}
+	}()
+}
+
 func (l *loader) close() {
 	l.release()
 	l.nc.Close()

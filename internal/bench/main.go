@@ -52,6 +52,7 @@ var parts = []struct {
 	run  func(*bench, context.Context) error
 }{
 	{"lessons", (*bench).lessons},
+	{"pace", (*bench).pace},
 	{"engine", (*bench).engine},
 	{"collector", (*bench).collector},
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/peersd/peersd/config"
 	"github.com/peersd/peersd/internal/haproxytest"
 )
 
@@ -15,6 +17,9 @@ type options struct {
 	parts, lines, keys []string
 	rounds             int
 	entries            int // of the lessons
+
+	rates []string // of teaching, updates/s
+	idle  time.Duration
 
 	engineEntries int // of the large table; the small one has a tenth
 
@@ -37,6 +42,8 @@ func readOptions(args []string) (*options, error) {
 	)
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each is measured")
 	flags.IntVar(&o.entries, "entries", 1_000_000, "lessons: entries in the table")
+	rates := flags.String("rates", fmt.Sprintf("%d,0", config.DefaultTeachRate), "pace: values of --teach-rate")
+	flags.DurationVar(&o.idle, "idle", 8*time.Second, "pace: for how long a HAProxy is watched that is idle")
 	flags.IntVar(&o.engineEntries, "engine-entries", 10_000_000, "engine: entries in the large table; the small one has a tenth")
 	flags.IntVar(&o.collectorEntries, "collector-entries", 10_000_000, "collector: entries in the table")
 	flags.IntVar(&o.collectorRate, "collector-rate", 100_000, "collector: live updates a second")
@@ -47,6 +54,7 @@ func readOptions(args []string) (*options, error) {
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("there are flags only, no %q; see -help", flags.Arg(0))
 	}
+	o.rates = strings.Split(*rates, ",")
 	return o, errors.Join(
 		choose(&o.parts, "parts", *which, all),
 		choose(&o.lines, "lines", *lines, haproxytest.Lines),

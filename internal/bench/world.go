@@ -30,8 +30,8 @@ type round struct {
 // tableSize is the most entries that a HAProxy's table takes.
 const tableSize = 20 << 20
 
-// config is what both HAProxys have, but for the ports of lb2 and peersd.
-const config = `
+// lessonConfig is what both HAProxys have, but for the ports of lb2 and peersd.
+const lessonConfig = `
 global
     fd-hard-limit 1000
 peers mypeers
@@ -55,7 +55,7 @@ func (w *world) haproxy(name string, lb2Port, peersdPort int) (*haproxytest.Proc
 	if keyType == "string" {
 		keyType = "string len 32"
 	}
-	text := fmt.Sprintf(config, w.host, lb2Port, peersdPort, keyType)
+	text := fmt.Sprintf(lessonConfig, w.host, lb2Port, peersdPort, keyType)
 	return haproxytest.Start(w.release, haproxytest.Options{Name: name, Config: text})
 }
 

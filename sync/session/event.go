@@ -24,7 +24,8 @@ const (
 	TeachAsked
 	// Taught: the last message of a lesson was appended. UpToDate, Updates.
 	Taught
-	// TaughtConfirmed: the peer has confirmed its lesson. LessonDue.
+	// TaughtConfirmed: the peer has confirmed its lesson. LessonDue, and UpToDate
+	// where it knows nothing that this side lacks.
 	TaughtConfirmed
 	// AckIgnored: the peer acked what was never sent to it. Table, Ack.
 	AckIgnored

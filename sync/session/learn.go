@@ -17,7 +17,7 @@ import (
 // each entry is timed.
 type learning struct {
 	state   learnState
-	began   time.Time // when the session began, or the peer confirmed a lesson
+	began   time.Time // when the session began, the peer's lesson ended, or it confirmed that
 	quiet   time.Time // since when nothing was pushed
 	from    time.Time // when the lesson was asked for
 	updates uint64    // of the lesson
@@ -47,7 +47,10 @@ func (l *learning) at(t *teaching) time.Time {
 	case l.state == learned:
 		return l.again
 	}
-	if t.state != teachingNothing {
+	switch t.state {
+	case teachingTables: // for as long as that takes
+		return time.Time{}
+	case teachingUnanswered:
 		return l.began.Add(confirmAtMost)
 	}
 	at, latest := l.quiet.Add(settle), l.began.Add(settleAtMost)

@@ -65,6 +65,9 @@ type Config struct {
 	// MaxUpdates is how many updates [Session.AppendOutput] appends at most
 	// at a time; 0 is 200, HAProxy's tune.peers.max-updates-at-once.
 	MaxUpdates int
+	// TeachRate is how many updates a second are sent at most, lessons and
+	// local changes together; 0 is as many as the peer takes.
+	TeachRate int
 	// Notify is told what happens, nil is nobody. It must not call the
 	// session.
 	Notify func(Event)
@@ -92,6 +95,10 @@ type Session struct {
 	nudge     []time.Duration // heartbeats still due after nudgeFrom
 	nudgeFrom time.Time
 
+	// cold: it is a HAProxy that was just started, for it asked for a lesson
+	// before it said anything else. What it knows it has from us, or will push.
+	met, cold bool
+
 	// What the peer sends.
 	tables     map[uint64]*remoteTable // by the peer's id
 	byName     map[string]*remoteTable // the same ones
@@ -107,11 +114,13 @@ type Session struct {
 	// What the peer is sent.
 	local    []*localTable
 	localOf  []*table.Table // the tables that local was made of
+	turn     int            // whose local changes are next
 	sent     *localTable    // the one that was defined last, nil before any
 	written  protocol.DictionaryWriter
 	batch    table.Batch
 	out      protocol.Update
 	teaching teaching
+	pace     pacer
 	ping     bool   // one is to be sent
 	pongs    uint64 // confirms that came without a lesson
 }
@@ -131,6 +140,7 @@ func New(now time.Time, cfg Config) *Session {
 		cfg.Expecting = func() bool { return false }
 	}
 	s := &Session{cfg: cfg, lastHeard: now, lastSent: now, tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}}
+	s.pace = pacer{most: cfg.MaxUpdates, rate: float64(cfg.TeachRate)}
 	s.Nudge(now)
 	s.learning.begin(now)
 	return s
@@ -155,6 +165,9 @@ func (s *Session) Nudge(now time.Time) {
 // connection closed.
 func (s *Session) Receive(now time.Time, frames ...protocol.Frame) error {
 	s.lastHeard = now
+	if !s.met && len(frames) > 0 {
+		s.met, s.cold = true, frames[0].Type == protocol.ResyncRequest
+	}
 	for len(frames) > 0 {
 		n, err := s.receiveUpdates(now, frames)
 		if err == nil && n == 0 {
@@ -210,7 +223,7 @@ func (s *Session) Tick(now time.Time) error {
 // nothing comes in: to Tick, and to append output.
 func (s *Session) Deadline() time.Time {
 	d := s.lastHeard.Add(silence)
-	for _, at := range []time.Time{s.heartbeatAt(), s.learning.at(&s.teaching), s.teaching.look} {
+	for _, at := range []time.Time{s.heartbeatAt(), s.learning.at(&s.teaching), s.updatesAt()} {
 		if !at.IsZero() && at.Before(d) {
 			d = at
 		}
@@ -251,6 +264,15 @@ func AppendError(b []byte, err error) []byte {
 		b = protocol.AppendMessage(b, broken.Reply)
 	}
 	return b
+}
+
+// updatesAt is when there may be updates to be sent though nothing changes, zero
+// where there are none.
+func (s *Session) updatesAt() time.Time {
+	if at := s.pace.at(); !at.IsZero() {
+		return at
+	}
+	return s.teaching.look
 }
 
 func (s *Session) heartbeatAt() time.Time {

@@ -28,7 +28,7 @@ type teaching struct {
 	look     time.Time // when to begin again, zero the first time
 	begun    bool      // to go through the tables
 	last     bool      // for the last time
-	upToDate bool      // when that began
+	upToDate bool      // when that began; once all is sent, whether the lesson was "finished"
 }
 
 // A reading goes on from where it stopped, through one part of a table.
@@ -38,6 +38,7 @@ const (
 	toTeachLearned reading = iota
 	toTeachChanged
 	toPush
+	toPushEarly // what changes in the course of a lesson, before it is its turn
 )
 
 // passes are in which order a table is taught. An entry that was changed here
@@ -61,6 +62,9 @@ type localTable struct {
 	// pushed is how far the log of local changes was sent; acked how far the
 	// peer took it. acked <= pushed.
 	pushed, acked uint64
+	// early is how far what has changed since the lesson began was sent. It is
+	// taught or pushed all the same: only that is acked.
+	early uint64
 	// learned and changed are how far the lesson under way is.
 	learned    table.LearnedCursor
 	changed    uint64
@@ -79,6 +83,8 @@ func (l *localTable) read(r reading, limit int, now time.Time, b *table.Batch) {
 		l.changed = l.table.ReadChanged(l.changed, limit, now, b)
 	case toPush:
 		l.pushed = l.table.ReadChanged(l.pushed, limit, now, b)
+	case toPushEarly:
+		l.early = l.table.ReadChanged(l.early, limit, now, b)
 	}
 }
 
@@ -88,6 +94,7 @@ func (s *Session) teach(now time.Time) {
 	s.refreshLocal()
 	for _, l := range s.local {
 		l.begin()
+		l.early = l.table.ChangedPosition()
 	}
 	s.teaching = teaching{state: teachingTables, tables: s.local, until: now.Add(openAtMost)}
 	s.learning.began = now
@@ -105,11 +112,16 @@ func (s *Session) confirmed(now time.Time) {
 		s.pongs++
 		return
 	}
+	finished := s.teaching.upToDate
 	s.teaching = teaching{}
-	if s.learning.state == settling {
+	switch {
+	case s.learning.state != settling:
+	case s.cold:
+		s.learning.over(now, finished)
+	default:
 		s.learning.begin(now)
 	}
-	s.cfg.Notify(Event{Kind: TaughtConfirmed, LessonDue: s.learning.state == settling})
+	s.cfg.Notify(Event{Kind: TaughtConfirmed, LessonDue: s.learning.state == settling, UpToDate: s.cold && finished})
 }
 
 // refreshLocal takes note of tables that came or went.
@@ -141,27 +153,52 @@ func (s *Session) refreshLocal() {
 	maps.DeleteFunc(s.cfg.Peer.acked, func(t *table.Table, _ uint64) bool { return !slices.Contains(tables, t) })
 }
 
-// appendUpdates appends the next part of the lesson, or else local changes.
+// appendUpdates appends a burst of what there is to be sent: local changes, and
+// of the lesson.
 func (s *Session) appendUpdates(now time.Time, b []byte) []byte {
+	burst := s.pace.burst(now)
+	if burst == 0 {
+		return b
+	}
 	s.refreshLocal()
-	left := s.cfg.MaxUpdates
-	if s.teaching.state == teachingTables {
-		return s.appendLesson(now, b, left)
+	left := burst
+	switch s.teaching.state {
+	case teachingNothing:
+		b, left = s.appendChanged(now, b, toPush, left)
+	case teachingTables:
+		// What changes meanwhile doesn't wait for a long lesson to end, nor does
+		// the lesson for changes that don't end.
+		rest := left / 2
+		b, left = s.appendChanged(now, b, toPushEarly, left-rest)
+		b, left = s.appendLesson(now, b, left+rest)
+	case teachingUnanswered:
+		b, left = s.appendChanged(now, b, toPushEarly, left)
 	}
-	if s.teaching.state == teachingUnanswered {
-		return b // live updates wait for the confirm, as HAProxy's do
-	}
-	for _, l := range s.local {
-		if left > 0 && s.cfg.Peer.takes(l.table) {
-			var n int
-			b, n = s.appendBatch(now, b, l, toPush, left)
-			left -= n
-		}
-	}
+	s.pace.sent(now, burst-left)
 	return b
 }
 
-func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
+// appendChanged appends up to left local changes, of all tables in turn, and
+// returns how many more there might have been.
+func (s *Session) appendChanged(now time.Time, b []byte, r reading, left int) (_ []byte, more int) {
+	for range s.local {
+		l := s.local[s.turn%len(s.local)]
+		if s.cfg.Peer.takes(l.table) {
+			var n int
+			b, n = s.appendBatch(now, b, l, r, left)
+			left -= n
+		}
+		s.turn++
+		if left <= 0 {
+			break
+		}
+	}
+	return b, left
+}
+
+// appendLesson appends the next part of the lesson, of at most left updates, and
+// returns how many more there might have been.
+func (s *Session) appendLesson(now time.Time, b []byte, left int) (_ []byte, more int) {
 	t := &s.teaching
 	if !t.begun {
 		t.begun, t.last, t.upToDate = true, !now.Before(t.until) || !s.cfg.Expecting(), s.cfg.UpToDate()
@@ -170,7 +207,7 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 		l := t.tables[0]
 		if s.cfg.Peer.takes(l.table) {
 			if left <= 0 {
-				return b
+				return b, left
 			}
 			if t.last && l.passedOver {
 				l.begin()
@@ -183,21 +220,28 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) []byte {
 				left--
 			}
 			if b, left = s.appendEntries(now, b, l, left); left <= 0 {
-				return b
+				return b, left
 			}
 		}
 		t.tables, t.defined, t.pass, t.sent, t.most = t.tables[1:], false, 0, [toPush]int{}, 0
 	}
 	if !t.last {
 		t.begun, t.tables, t.look = false, s.local, now.Add(lookEvery)
-		return b
+		return b, left
 	}
+	return s.appendEnd(now, b), left
+}
+
+// appendEnd ends the lesson.
+func (s *Session) appendEnd(now time.Time, b []byte) []byte {
+	t := &s.teaching
 	t.state, t.look = teachingUnanswered, time.Time{}
-	end, upToDate := protocol.ResyncPartial, t.upToDate && s.cfg.UpToDate()
-	if upToDate {
+	s.learning.began = now // the time for its confirm begins
+	end := protocol.ResyncPartial
+	if t.upToDate = t.upToDate && s.cfg.UpToDate(); t.upToDate {
 		end = protocol.ResyncFinished
 	}
-	s.cfg.Notify(Event{Kind: Taught, UpToDate: upToDate, Updates: t.updates})
+	s.cfg.Notify(Event{Kind: Taught, UpToDate: t.upToDate, Updates: t.updates})
 	return protocol.AppendMessage(b, end)
 }
 

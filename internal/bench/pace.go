@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/peersd/peersd/internal/haproxytest"
+)
+
+// A taught is what users of a HAProxy saw while it was taught, and afterwards. Times
+// of requests are in ms.
+type taught struct {
+	lasted         float64 // the lesson, seconds
+	p50, p99, most float64
+	idle50, idle99 float64
+	requests       int // in the lesson
+}
+
+// pace measures what lessons cost the users of the HAProxys that learn.
+func (b *bench) pace(ctx context.Context) error {
+	var rows []row[taught]
+	for _, line := range b.lines {
+		r, err := haproxytest.Find(line)
+		if err != nil {
+			return err
+		}
+		more, err := b.paceOf(ctx, r)
+		if err != nil {
+			return fmt.Errorf("HAProxy %s: %w", r.Version, err)
+		}
+		rows = append(rows, more...)
+	}
+	return b.printPace(rows)
+}
+
+// paceOf measures one HAProxy at all rates, in turns.
+func (b *bench) paceOf(ctx context.Context, r haproxytest.Release) (rows []row[taught], err error) {
+	for _, rate := range b.rates {
+		rows = append(rows, row[taught]{labels: []string{r.Version, rateName(rate)}})
+	}
+	for i := range b.rounds {
+		for j, rate := range b.rates {
+			progress("pace: HAProxy %s, %s, round %d of %d", r.Version, rateName(rate), i+1, b.rounds)
+			t, err := b.teachUnderLoad(ctx, r, rate)
+			if err != nil {
+				return nil, err
+			}
+			rows[j].runs = append(rows[j].runs, t)
+		}
+	}
+	return rows, nil
+}
+
+func rateName(rate string) string {
+	if rate == "0" {
+		return "unpaced"
+	}
+	return rate + "/s"
+}
+
+// paceConfig is a HAProxy with users, whose requests are counted, and the table that
+// it is taught.
+const paceConfig = `
+global
+    fd-hard-limit 1000
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+peers mypeers
+    peer lb1 %[1]s:10010
+    peer peersd %[1]s:10001
+    peer loader %[1]s:10012
+    table users type string len 32 size 100k expire 1h store http_req_cnt,http_req_rate(10s)
+frontend web
+    bind %[1]s:8080
+    http-request track-sc0 req.hdr(x-user) table mypeers/users
+    default_backend app
+backend app
+    server s1 %[1]s:9000
+backend t1
+    stick-table type ip size 20m expire 1h store gpc0,http_req_rate(10s),conn_cnt peers mypeers
+`
+
+func (b *bench) teachUnderLoad(ctx context.Context, r haproxytest.Release, rate string) (t taught, err error) {
+	host, release, err := haproxytest.Reserve()
+	if err != nil {
+		return t, err
+	}
+	defer release()
+	stopOrigin, err := haproxytest.StartOrigin(host + ":9000")
+	if err != nil {
+		return t, err
+	}
+	defer stopOrigin()
+	d, loader, err := b.loadedDaemon(ctx, host, "--peer", "lb1="+host+":10010", "--peer", "loader="+host+":10012", "--teach-rate", rate)
+	if err != nil {
+		return t, err
+	}
+	defer d.stop()
+	defer loader.close()
+	lb, err := haproxytest.Start(r, haproxytest.Options{Name: "lb1", Config: fmt.Sprintf(paceConfig, host)})
+	if err != nil {
+		return t, err
+	}
+	defer lb.Kill()
+	began := time.Now()
+	l := startLoad(ctx, host+":8080")
+	over, err := awaitLesson(ctx, d, b.entries)
+	if err == nil {
+		err = sleepFor(ctx, time.Second+b.idle)
+	}
+	if err := errors.Join(err, l.stop()); err != nil {
+		return t, err
+	}
+	if n, err := haproxyLearner(lb).used(); err != nil || n < b.entries {
+		return t, errors.Join(err, fmt.Errorf("HAProxy has %d of %d entries", n, b.entries))
+	}
+	busy, idle := l.between(began, over), l.between(over.Add(time.Second), time.Now())
+	return taught{
+		lasted: over.Sub(began).Seconds(), requests: len(busy),
+		p50: percentile(busy, 50), p99: percentile(busy, 99), most: percentile(busy, 100),
+		idle50: percentile(idle, 50), idle99: percentile(idle, 99),
+	}, nil
+}
+
+func sleepFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// loadedDaemon is a peersd that was taught all entries by a loader, which stays.
+func (b *bench) loadedDaemon(ctx context.Context, host string, flags ...string) (*daemon, *loader, error) {
+	d, err := startDaemon(b.peersd, host, nil, flags...)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := connect(ctx, host+":10001", "peersd")
+	if err != nil {
+		d.stop()
+		return nil, nil, err
+	}
+	if err := l.teach(definition("ip"), b.entries); err != nil {
+		l.close()
+		d.stop()
+		return nil, nil, err
+	}
+	l.stay()
+	return d, l, nil
+}
+
+// awaitLesson returns when the lesson was over that d gives, and that which d asks for
+// in turn. It asks d, not HAProxy.
+func awaitLesson(ctx context.Context, d *daemon, entries int) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience(entries))
+	defer cancel()
+	for {
+		answer, err := d.command("show peers")
+		if err != nil {
+			return time.Time{}, err
+		}
+		_, answer, _ = strings.Cut(answer, "id=lb1(remote")
+		sent, err := number(answer, "updates_out=")
+		if err != nil || sent >= entries && strings.Contains(answer, "learn_state=FINISHED") {
+			return time.Now(), err
+		}
+		if err := sleepFor(ctx, 20*time.Millisecond); err != nil {
+			return time.Time{}, fmt.Errorf("%d of %d entries were taught: %w", sent, entries, err)
+		}
+	}
+}
+
+func (b *bench) printPace(rows []row[taught]) error {
+	_, err := fmt.Fprintf(b.out, `
+## Pace
+
+peersd teaches %s entries with IPv4 keys to a HAProxy with one thread that has just started, while %d requests a second go through that to a server. Times
+are those of requests, in ms, as their clients see them; idle is the same process after the lesson.
+`, count(b.entries), loadConnections*int(time.Second/loadEvery))
+	columns := []column[taught]{
+		{"lesson s", func(t taught) float64 { return t.lasted }, mark{}},
+		{"entries/s", func(t taught) float64 { return float64(b.entries) / t.lasted }, mark{}},
+		{"p50", func(t taught) float64 { return t.p50 }, mark{}},
+		{"p99", func(t taught) float64 { return t.p99 }, mark{}},
+		{"longest", func(t taught) float64 { return t.most }, mark{}},
+		{"idle p50", func(t taught) float64 { return t.idle50 }, mark{}},
+		{"idle p99", func(t taught) float64 { return t.idle99 }, mark{}},
+		{"p99 ratio", func(t taught) float64 { return t.p99 / t.idle99 }, mark{}},
+	}
+	return errors.Join(err, printTable(b.out, "What users see while a HAProxy learns", []string{"HAProxy", "pace"}, columns, rows))
+}
