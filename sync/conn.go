@@ -32,6 +32,7 @@ type conn struct {
 	link    *link
 	nc      net.Conn
 	reader  rareReader // of nc
+	path    path       // that nc takes
 	version protocol.Version
 	dialed  bool // by us
 	began   time.Time
@@ -56,7 +57,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		done:    make(chan struct{}),
 		closing: make(chan struct{}),
 	}
-	c.reader.nc = nc
+	c.reader.nc, c.path = nc, newPath(nc)
 	c.session = session.New(c.began, session.Config{
 		Version:    v,
 		Tables:     l.hub.cfg.Tables,
@@ -172,6 +173,9 @@ func (c *conn) write() {
 		now := time.Now()
 		c.mu.Lock()
 		err := c.session.Tick(now)
+		if c.session.Watching() {
+			c.session.Watch(c.path.look())
+		}
 		buf = c.session.AppendOutput(now, buf[:0])
 		deadline := c.session.Deadline()
 		_, tablesLeft, _ := c.session.Lesson()
@@ -265,7 +269,7 @@ func (l *link) count(why error) {
 	switch {
 	case errors.As(why, &broken):
 		l.status.protocolError++
-	case errors.Is(why, session.ErrSilent):
+	case errors.Is(why, session.ErrSilent), errors.Is(why, session.ErrStalled):
 		l.status.silent++
 	}
 }
@@ -273,7 +277,7 @@ func (l *link) count(why error) {
 // isFault reports whether a session ended by what an operator should look at.
 func isFault(why error) bool {
 	var broken *protocol.Error
-	return errors.As(why, &broken) || errors.Is(why, session.ErrSilent)
+	return errors.As(why, &broken) || errors.Is(why, session.ErrSilent) || errors.Is(why, session.ErrStalled)
 }
 
 func describe(why error) string {

@@ -1,39 +1,110 @@
 package session
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
-// A pacer says when how many updates may be sent, so that whoever takes them has
-// time for its traffic in between.
+// A pacer says how many updates may be sent when, so that whoever takes them has
+// time for its traffic in between: HAProxy takes all that has come before it looks
+// after a request (2.6 and 3.0; 3.2 and later no more than max-updates-at-once).
+//
+// A burst is due when the one before it is paid for. Where the peer has not read
+// the last ones by then, it is not keeping up: bursts wait until it has, and the
+// rate falls, to rise again while it does.
 type pacer struct {
 	most int     // updates in a burst
-	rate float64 // updates/s, 0 for as many as are taken
-	due  time.Time
-	more bool // there may be something to be sent at due
+	rate float64 // updates/s at most, 0 for as many as are taken
+
+	slow  float64   // the part of rate that the peer keeps up with, lowest to 1
+	due   time.Time // the next burst
+	more  bool      // there is something to be sent then
+	held  time.Time // since when a burst waits for the peer to read, zero if none does
+	bytes int       // of the last burst that was as long as most
+	path  Path
 }
 
-// catchUp is how far behind its rate a pacer may be and still make up for it: as
-// long as timers are late, and no longer.
-const catchUp = 5 * time.Millisecond
+// A Path is what the kernel says of the way to a peer.
+type Path struct {
+	// Unread is how many bytes were written that the peer has not read yet, those
+	// on their way included.
+	Unread int
+	// RTT is the shortest time for a byte and its ack.
+	RTT time.Duration
+}
 
-// burst is how many updates may be sent at now.
+const (
+	// catchUp is how far behind its rate a pacer may be and still make up for it:
+	// as late as timers are.
+	catchUp = 5 * time.Millisecond
+	// littleUnread is how many bytes may always be unread: HAProxy reads up to
+	// 16 KiB at a time.
+	littleUnread = 16 << 10
+	// lookAgain is how long a burst waits before the path is looked at again.
+	lookAgain = time.Millisecond
+	// slower is what becomes of the rate where a burst has to wait, down to lowest
+	// of what is wanted, and faster how much of that comes back in a second in
+	// which none has to.
+	slower = 0.8
+	lowest = 1.0 / 32
+	faster = 0.5
+	// heldAtMost is how long a peer may not read what it was sent.
+	heldAtMost = 10 * time.Second
+)
+
+// ErrStalled is returned by [Session.Tick] where the peer has read nothing for 10 s
+// though there is more for it.
+var ErrStalled = errors.New("the peer has not read what it was sent for 10 s")
+
+func newPacer(most, rate int) pacer { return pacer{most: most, rate: float64(rate), slow: 1} }
+
+// idle is told that there is nothing to be sent.
+func (p *pacer) idle() { p.more, p.held = false, time.Time{} }
+
+// burst is how many updates may be sent at now, of some that there are.
 func (p *pacer) burst(now time.Time) int {
-	if p.rate > 0 && now.Before(p.due) {
-		p.more = true
+	if p.rate == 0 {
+		return p.most
+	}
+	p.more = true
+	if now.Before(p.due) {
+		return 0
+	}
+	if p.path.Unread > p.unreadAtMost() {
+		if p.held.IsZero() {
+			p.held = now
+			p.slow = max(p.slow*slower, lowest)
+		}
+		p.due = now.Add(lookAgain)
 		return 0
 	}
 	return p.most
 }
 
-// sent takes note that n updates of a burst were sent.
-func (p *pacer) sent(now time.Time, n int) {
-	p.more = n > 0
-	if p.rate == 0 || n == 0 {
+// unreadAtMost is how many bytes may be unread where the peer keeps up: two bursts,
+// and what goes out while the first byte comes back as an ack.
+func (p *pacer) unreadAtMost() int {
+	perSecond := float64(p.bytes) * p.rate * p.slow / float64(p.most)
+	return max(littleUnread, 2*p.bytes) + int(2*perSecond*p.path.RTT.Seconds())
+}
+
+// sent takes note that n updates of a burst were sent, in so many bytes.
+func (p *pacer) sent(now time.Time, n, bytes int) {
+	if p.more = n > 0; p.rate == 0 || n == 0 {
 		return
 	}
+	if n == p.most {
+		p.bytes = bytes
+	}
+	seconds := float64(n) / (p.rate * p.slow)
+	if p.held.IsZero() {
+		p.slow = min(p.slow+faster*seconds, 1)
+	}
+	p.held = time.Time{}
 	if behind := now.Add(-catchUp); p.due.Before(behind) {
 		p.due = behind
 	}
-	p.due = p.due.Add(time.Duration(float64(n) / p.rate * float64(time.Second)))
+	p.due = p.due.Add(time.Duration(seconds * float64(time.Second)))
 }
 
 // at is when there may be something to be sent, zero where that is not known.
@@ -42,4 +113,9 @@ func (p *pacer) at() time.Time {
 		return time.Time{}
 	}
 	return p.due
+}
+
+// stalled reports whether a burst has waited for too long.
+func (p *pacer) stalled(now time.Time) bool {
+	return !p.held.IsZero() && now.Sub(p.held) >= heldAtMost
 }

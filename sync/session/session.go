@@ -140,7 +140,7 @@ func New(now time.Time, cfg Config) *Session {
 		cfg.Expecting = func() bool { return false }
 	}
 	s := &Session{cfg: cfg, lastHeard: now, lastSent: now, tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}}
-	s.pace = pacer{most: cfg.MaxUpdates, rate: float64(cfg.TeachRate)}
+	s.pace = newPacer(cfg.MaxUpdates, cfg.TeachRate)
 	s.Nudge(now)
 	s.learning.begin(now)
 	return s
@@ -210,14 +210,26 @@ func (s *Session) receive(now time.Time, f protocol.Frame) error {
 	return nil
 }
 
-// Tick reports [ErrSilent] where the peer has to be given up. It is to be
-// called at each [Session.Deadline].
+// Tick reports [ErrSilent] or [ErrStalled] where the peer has to be given up. It
+// is to be called at each [Session.Deadline].
 func (s *Session) Tick(now time.Time) error {
-	if now.Sub(s.lastHeard) >= silence {
+	switch {
+	case now.Sub(s.lastHeard) >= silence:
 		return ErrSilent
+	case s.pace.stalled(now):
+		return ErrStalled
 	}
 	return nil
 }
+
+// Watching reports whether updates are being sent at a pace, so that
+// [Session.Watch] is of use.
+func (s *Session) Watching() bool { return s.pace.rate > 0 && s.pace.more }
+
+// Watch tells what the kernel says of the way to the peer: the pace follows it. It
+// is to be called before output is appended, as long as Watching says so. Where
+// it is not, what the peer reads makes no difference.
+func (s *Session) Watch(p Path) { s.pace.path = p }
 
 // Deadline is the next instant at which there is something to do though
 // nothing comes in: to Tick, and to append output.

@@ -156,12 +156,16 @@ func (s *Session) refreshLocal() {
 // appendUpdates appends a burst of what there is to be sent: local changes, and
 // of the lesson.
 func (s *Session) appendUpdates(now time.Time, b []byte) []byte {
+	s.refreshLocal()
+	if !s.pending() {
+		s.pace.idle()
+		return b
+	}
 	burst := s.pace.burst(now)
 	if burst == 0 {
 		return b
 	}
-	s.refreshLocal()
-	left := burst
+	left, before := burst, len(b)
 	switch s.teaching.state {
 	case teachingNothing:
 		b, left = s.appendChanged(now, b, toPush, left)
@@ -174,8 +178,25 @@ func (s *Session) appendUpdates(now time.Time, b []byte) []byte {
 	case teachingUnanswered:
 		b, left = s.appendChanged(now, b, toPushEarly, left)
 	}
-	s.pace.sent(now, burst-left)
+	s.pace.sent(now, burst-left, len(b)-before)
 	return b
+}
+
+// pending reports whether there may be updates to be sent.
+func (s *Session) pending() bool {
+	if s.teaching.state == teachingTables {
+		return true
+	}
+	for _, l := range s.local {
+		sent := l.pushed
+		if s.teaching.state != teachingNothing {
+			sent = l.early
+		}
+		if sent < l.table.ChangedPosition() && s.cfg.Peer.takes(l.table) {
+			return true
+		}
+	}
+	return false
 }
 
 // appendChanged appends up to left local changes, of all tables in turn, and
