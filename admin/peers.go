@@ -59,8 +59,8 @@ func writePeer(b *strings.Builder, p *peersync.PeerStatus, now time.Time) {
 	fmt.Fprintf(b, "        version=%s src=%s addr=%s\n", p.Version, p.Remote, p.Local)
 	fmt.Fprintf(b, "        updates_in=%d updates_out=%d skipped=%d acks_ignored=%d",
 		p.Session.UpdatesIn, p.Session.UpdatesOut, p.Session.Skipped, p.Session.AcksIgnored)
-	if p.Teaching {
-		fmt.Fprintf(b, " teaching=%d tables_left=%d", p.Taught, p.TablesLeft)
+	if l := &p.Lesson; l.Active {
+		fmt.Fprintf(b, " teaching=%d of=%d rate=%.0f left=%v tables_left=%d", l.Sent, l.Total, l.Rate, l.Left.Round(time.Second), l.TablesLeft)
 	}
 	b.WriteString("\n")
 }

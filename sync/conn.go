@@ -23,6 +23,7 @@ const drainTimeout = time.Second
 
 var (
 	errReplaced = errors.New("the peer has made a new connection")
+	errRedialed = errors.New("the peer was dialled anew, for a long lesson")
 	errShutdown = errors.New("shutting down")
 )
 
@@ -38,6 +39,7 @@ type conn struct {
 	began   time.Time
 
 	wake    chan struct{} // one slot: there may be something to write
+	redial  chan struct{} // one slot: another one, made by us, is better
 	done    chan struct{} // closed when all is over
 	closing chan struct{} // closed when it is to end
 	end     sync.Once
@@ -54,6 +56,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		version: v,
 		began:   time.Now(),
 		wake:    make(chan struct{}, 1),
+		redial:  make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		closing: make(chan struct{}),
 	}
@@ -148,6 +151,14 @@ func (c *conn) read(rest []byte) error {
 	}
 }
 
+// hurry makes the lesson under way go out as fast as the peer takes it.
+func (c *conn) hurry() {
+	c.mu.Lock()
+	c.session.Hurry()
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
 func (c *conn) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
@@ -178,9 +189,9 @@ func (c *conn) write() {
 		}
 		buf = c.session.AppendOutput(now, buf[:0])
 		deadline := c.session.Deadline()
-		_, tablesLeft, _ := c.session.Lesson()
+		teaching := c.session.Teaching()
 		c.mu.Unlock()
-		c.reader.wakeRarely(tablesLeft > 0) // the confirm behind the lesson is awaited
+		c.reader.wakeRarely(teaching) // the confirm behind the lesson is awaited
 		if err != nil {
 			c.close(err)
 			continue

@@ -150,7 +150,7 @@ func TestMirror(t *testing.T) {
 		b := r.call("b")
 		b.say(protocol.ResyncRequest)
 		b.expect("200, table definition, timed update, timed update, resync finished")
-		if s := r.status("b"); s.Session.UpdatesOut != 2 || s.Teaching {
+		if s := r.status("b"); s.Session.UpdatesOut != 2 || s.Lesson.Active {
 			t.Errorf("%+v", s)
 		}
 		if s := r.status("a"); s.Session.UpdatesIn != 2 || !s.Learned {
@@ -184,7 +184,7 @@ func TestLongLesson(t *testing.T) {
 		b, began := r.call("b"), time.Now()
 		b.say(protocol.ResyncRequest)
 		expectLast(b, protocol.ResyncFinished)
-		if s := r.status("b"); s.Taught != 0 || s.Session.UpdatesOut != 1000 || time.Since(began) != 0 {
+		if s := r.status("b"); s.Lesson.Sent != 0 || s.Session.UpdatesOut != 1000 || time.Since(began) != 0 {
 			t.Errorf("after %v: %+v", time.Since(began), s)
 		}
 	})

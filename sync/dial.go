@@ -62,6 +62,9 @@ func (l *link) dialForever(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
+			case <-c.redial:
+				l.redial(ctx, c)
+				continue
 			case <-c.done:
 			}
 			last = nil
@@ -71,7 +74,7 @@ func (l *link) dialForever(ctx context.Context) {
 			if errors.As(c.why, new(*protocol.Error)) {
 				p = slowly
 			}
-		} else if err := l.dial(ctx); err != nil {
+		} else if err := l.dial(ctx, nil); err != nil {
 			if ctx.Err() == nil && (last == nil || last.Error() != err.Error()) {
 				l.log.Info().Str("address", l.address).Msg(err.Error())
 			}
@@ -86,12 +89,22 @@ func (l *link) dialForever(ctx context.Context) {
 // errGivenUp: the peer has dialled us and not answered.
 var errGivenUp = errors.New("it gives no status, but has dialled us")
 
-// dial makes one attempt. It returns nil where there is a connection now.
-func (l *link) dial(ctx context.Context) error {
+// redial puts a connection that we make in the place of c, which the peer has made.
+// As the acceptor of a second connection HAProxy keeps that one.
+func (l *link) redial(ctx context.Context, c *conn) {
+	if err := l.dial(ctx, c); err != nil && ctx.Err() == nil {
+		l.log.Warn().Str("address", l.address).Msgf("the lesson is given in a hurry: HAProxy 3.3 and later may close a connection of their own before a long one is over, and it can't be dialled: %v", err)
+		c.hurry()
+	}
+}
+
+// dial makes one attempt, where there is no connection but over, which the new one
+// is to replace. It returns nil where there is another connection now.
+func (l *link) dial(ctx context.Context, over *conn) error {
 	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	l.mu.Lock()
-	if l.conn != nil {
+	if l.conn != over {
 		l.mu.Unlock()
 		return nil
 	}
@@ -102,7 +115,7 @@ func (l *link) dial(ctx context.Context) error {
 
 	l.mu.Lock()
 	l.cancelDial = nil
-	if l.conn != nil {
+	if l.conn != over {
 		l.mu.Unlock()
 		if nc != nil {
 			nc.Close()
@@ -110,7 +123,7 @@ func (l *link) dial(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		l.expected.Store(false)
+		l.missed(over)
 		l.mu.Unlock()
 		return fmt.Errorf("can't connect yet: %w", short(err))
 	}
@@ -120,6 +133,10 @@ func (l *link) dial(ctx context.Context) error {
 	l.mu.Unlock()
 
 	status, rest, err := shakeHands(ctx, nc, hello)
+	if over != nil && err == nil && status == protocol.StatusSuccess {
+		over.close(errRedialed) // the peer has closed it
+		<-over.done
+	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,7 +150,7 @@ func (l *link) dial(ctx context.Context) error {
 		err = l.answered(status, hello)
 	}
 	if err != nil {
-		l.expected.Store(false)
+		l.missed(over)
 		nc.Close()
 		return err
 	}
@@ -141,6 +158,14 @@ func (l *link) dial(ctx context.Context) error {
 	c.dialed = true
 	l.hub.wg.Go(func() { c.run(ctx, rest) })
 	return nil
+}
+
+// missed takes note that an attempt has failed: nothing is to be expected of a peer
+// with whom there is no other connection. l.mu is held.
+func (l *link) missed(over *conn) {
+	if over == nil {
+		l.expected.Store(false)
+	}
 }
 
 // answered turns a status into what to do about it. l.mu is held.

@@ -2,9 +2,11 @@ package peersync
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/peersd/peersd/sync/session"
 	"github.com/peersd/peersd/table"
@@ -29,7 +31,12 @@ func (c *conn) notify(e session.Event) {
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson learned")
 	case session.TeachAsked:
 		l.expected.Store(false)
-		l.log.Info().Msg("the peer asks for a lesson")
+		l.log.Info().Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.TeachRate).Msg("the peer asks for a lesson")
+	case session.Teaching:
+		l.log.Info().Uint64("updates", e.Lesson.Sent).Uint64("total", e.Lesson.Total).Float64("rate", math.Round(e.Lesson.Rate)).
+			Str("left", e.Lesson.Left.Round(time.Second).String()).Msg("teaching")
+	case session.LongLesson:
+		c.longLesson()
 	case session.Taught:
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson taught")
 	case session.TaughtConfirmed:
@@ -45,6 +52,23 @@ func (c *conn) notify(e session.Event) {
 			Msg("ack of an update that was never sent ignored (HAProxy 3.3 to 3.5-dev5 send such)")
 	case session.PeerError:
 		l.log.Warn().Msgf("the peer says: %v; please report this with the log at level debug", e.Type)
+	}
+}
+
+// longLesson sees to it that a lesson can last longer than HAProxy 3.3 and later
+// keep a connection that they have made themselves.
+func (c *conn) longLesson() {
+	switch {
+	case c.dialed:
+	case c.link.address != "":
+		c.link.log.Info().Msg("HAProxy 3.3 and later may close a connection of their own before so long a lesson is over: dialling the peer")
+		select {
+		case c.redial <- struct{}{}:
+		default: // it is about to happen
+		}
+	default:
+		c.link.log.Warn().Msgf("the lesson is given in a hurry: HAProxy 3.3 and later may close a connection of their own before a long one is over; with --peer %s=ADDRESS:PORT it is dialled", c.link.name)
+		go c.hurry()
 	}
 }
 

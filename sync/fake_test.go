@@ -117,6 +117,13 @@ func (n *network) block() {
 	}
 }
 
+// unblock lets them through again.
+func (n *network) unblock() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.instead = nil
+}
+
 var refused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errors.New("connection refused"))}
 
 // A running is a Hub with what a test needs of it.

@@ -18,9 +18,7 @@ type PeerStatus struct {
 	Since         time.Time
 	LastHeard     time.Time
 	Learned       bool // its lesson to us is over
-	Teaching      bool // we are teaching it
-	TablesLeft    int
-	Taught        uint64 // updates of that lesson so far
+	Lesson        session.Lesson
 	Session       session.Stats
 
 	// Over all sessions.
@@ -67,7 +65,7 @@ func (l *link) snapshot() PeerStatus {
 	defer c.mu.Unlock()
 	p.LastHeard = c.session.LastHeard()
 	p.Learned = c.session.Learned()
-	p.Teaching, p.TablesLeft, p.Taught = c.session.Lesson()
+	p.Lesson = c.session.Lesson(time.Now())
 	p.Session = c.session.Stats()
 	return p
 }

@@ -20,8 +20,13 @@ const (
 	LessonAsked
 	// Learned: the peer's lesson is over. UpToDate, Updates.
 	Learned
-	// TeachAsked: the peer has asked for a lesson.
+	// TeachAsked: the peer has asked for a lesson. Lesson.
 	TeachAsked
+	// Teaching: how far the lesson is, from time to time. Lesson.
+	Teaching
+	// LongLesson: the peer, if it has made the connection itself, may close it
+	// before the lesson is over, and then over and over again. Lesson.
+	LongLesson
 	// Taught: the last message of a lesson was appended. UpToDate, Updates.
 	Taught
 	// TaughtConfirmed: the peer has confirmed its lesson. LessonDue, and UpToDate
@@ -40,6 +45,7 @@ type Event struct {
 	Definition *protocol.Definition
 	UpToDate   bool
 	LessonDue  bool // the peer will be asked for its own now
+	Lesson     Lesson
 	Updates    uint64
 	Ack        protocol.Ack
 	Type       protocol.MessageType

@@ -22,6 +22,7 @@ type pacer struct {
 	held  time.Time // since when a burst waits for the peer to read, zero if none does
 	bytes int       // of the last burst that was as long as most
 	path  Path
+	hurry bool // there is no time for all that
 }
 
 // A Path is what the kernel says of the way to a peer.
@@ -58,12 +59,14 @@ var ErrStalled = errors.New("the peer has not read what it was sent for 10 s")
 
 func newPacer(most, rate int) pacer { return pacer{most: most, rate: float64(rate), slow: 1} }
 
+func (p *pacer) unpaced() bool { return p.rate == 0 || p.hurry }
+
 // idle is told that there is nothing to be sent.
 func (p *pacer) idle() { p.more, p.held = false, time.Time{} }
 
 // burst is how many updates may be sent at now, of some that there are.
 func (p *pacer) burst(now time.Time) int {
-	if p.rate == 0 {
+	if p.unpaced() {
 		return p.most
 	}
 	p.more = true
@@ -90,7 +93,7 @@ func (p *pacer) unreadAtMost() int {
 
 // sent takes note that n updates of a burst were sent, in so many bytes.
 func (p *pacer) sent(now time.Time, n, bytes int) {
-	if p.more = n > 0; p.rate == 0 || n == 0 {
+	if p.more = n > 0; p.unpaced() || n == 0 {
 		return
 	}
 	if n == p.most {
@@ -109,7 +112,7 @@ func (p *pacer) sent(now time.Time, n, bytes int) {
 
 // at is when there may be something to be sent, zero where that is not known.
 func (p *pacer) at() time.Time {
-	if p.rate == 0 || !p.more {
+	if p.unpaced() || !p.more {
 		return time.Time{}
 	}
 	return p.due

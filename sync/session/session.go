@@ -224,7 +224,7 @@ func (s *Session) Tick(now time.Time) error {
 
 // Watching reports whether updates are being sent at a pace, so that
 // [Session.Watch] is of use.
-func (s *Session) Watching() bool { return s.pace.rate > 0 && s.pace.more }
+func (s *Session) Watching() bool { return !s.pace.unpaced() && s.pace.more }
 
 // Watch tells what the kernel says of the way to the peer: the pace follows it. It
 // is to be called before output is appended, as long as Watching says so. Where

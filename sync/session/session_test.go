@@ -259,7 +259,7 @@ func TestLessonEndsThoughAllChanges(t *testing.T) {
 		t.Errorf("%d updates of a lesson of 1000 entries, want 4000", sent)
 	}
 	receive(t, pupil.session, newWire(), now, "resync confirm")
-	if active, _, _ := pupil.session.Lesson(); active {
+	if pupil.session.Lesson(now).Active {
 		t.Error("the lesson goes on")
 	}
 }
@@ -292,8 +292,8 @@ func TestMirrorsThatTeachEachOther(t *testing.T) {
 	}
 	for i, e := range p.ends {
 		s := e.(*daemonLink).session
-		if active, _, _ := s.Lesson(); active || !s.Learned() || s.Stats().UpdatesOut > 1000 {
-			t.Errorf("end %d teaches: %v, has learned: %v, and has sent %d updates", i, active, s.Learned(), s.Stats().UpdatesOut)
+		if s.Lesson(now).Active || !s.Learned() || s.Stats().UpdatesOut > 1000 {
+			t.Errorf("end %d teaches: %v, has learned: %v, and has sent %d updates", i, s.Lesson(now).Active, s.Learned(), s.Stats().UpdatesOut)
 		}
 	}
 }

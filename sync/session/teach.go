@@ -12,8 +12,13 @@ import (
 // teaching is how far the peer is with the lesson that it has asked for.
 type teaching struct {
 	state   teachState
+	began   time.Time
 	tables  []*localTable // still to be taught, the first one being under way
 	updates uint64        // sent so far
+	total   uint64        // that there were when it began
+	acked   bool          // some row was
+	warned  bool          // that the lesson is long
+	tell    time.Time     // when to tell next how far it is
 
 	// Of the first table:
 	defined bool        // it was
@@ -92,17 +97,19 @@ func (l *localTable) read(r reading, limit int, now time.Time, b *table.Batch) {
 // first one.
 func (s *Session) teach(now time.Time) {
 	s.refreshLocal()
+	s.teaching = teaching{state: teachingTables, began: now, tables: s.local, until: now.Add(openAtMost), tell: now.Add(tellEvery)}
 	for _, l := range s.local {
 		l.begin()
 		l.early = l.table.ChangedPosition()
+		if s.cfg.Peer.takes(l.table) {
+			s.teaching.total += uint64(l.table.Entries())
+		}
 	}
-	s.teaching = teaching{state: teachingTables, tables: s.local, until: now.Add(openAtMost)}
-	s.learning.began = now
 	if s.ping { // it will not be sent, and is not needed any more
 		s.ping = false
 		s.pongs++
 	}
-	s.cfg.Notify(Event{Kind: TeachAsked})
+	s.cfg.Notify(Event{Kind: TeachAsked, Lesson: s.Lesson(now)})
 }
 
 // confirmed: the lesson is over for the peer too. Live updates go on from where
@@ -175,6 +182,7 @@ func (s *Session) appendUpdates(now time.Time, b []byte) []byte {
 		rest := left / 2
 		b, left = s.appendChanged(now, b, toPushEarly, left-rest)
 		b, left = s.appendLesson(now, b, left+rest)
+		s.watchLesson(now)
 	case teachingUnanswered:
 		b, left = s.appendChanged(now, b, toPushEarly, left)
 	}
@@ -256,7 +264,7 @@ func (s *Session) appendLesson(now time.Time, b []byte, left int) (_ []byte, mor
 // appendEnd ends the lesson.
 func (s *Session) appendEnd(now time.Time, b []byte) []byte {
 	t := &s.teaching
-	t.state, t.look = teachingUnanswered, time.Time{}
+	t.state, t.look, s.pace.hurry = teachingUnanswered, time.Time{}, false
 	s.learning.began = now // the time for its confirm begins
 	end := protocol.ResyncPartial
 	if t.upToDate = t.upToDate && s.cfg.UpToDate(); t.upToDate {
@@ -359,7 +367,8 @@ func (s *Session) acked(payload []byte) error {
 		return err
 	}
 	if s.teaching.state != teachingNothing {
-		return nil // rows of a lesson are acked by HAProxy before 3.3, to no use
+		s.teaching.acked = true // by HAProxy before 3.3, to no other use
+		return nil
 	}
 	l := s.localByID(a.TableID)
 	if l == nil {
@@ -397,8 +406,67 @@ func (s *Session) localByID(id uint64) *localTable {
 	return nil
 }
 
-// Lesson is how far the peer's lesson is: how many tables are left of it, and
-// how many entries were sent. There is none where active is false.
-func (s *Session) Lesson() (active bool, tablesLeft int, sent uint64) {
-	return s.teaching.state != teachingNothing, len(s.teaching.tables), s.teaching.updates
+// A Lesson is how far the peer is with what it has asked for.
+type Lesson struct {
+	Active     bool
+	TablesLeft int
+	Sent       uint64        // updates
+	Total      uint64        // of them, as far as that can be told: some end, and some come meanwhile
+	Rate       float64       // updates/s, from the beginning on
+	Left       time.Duration // till it is over, if it goes on so; 0 where that can't be told yet
+}
+
+// Lesson is how far the peer's lesson is at now.
+func (s *Session) Lesson(now time.Time) Lesson {
+	t := &s.teaching
+	l := Lesson{Active: t.state != teachingNothing, TablesLeft: len(t.tables), Sent: t.updates, Total: max(t.total, t.updates)}
+	if took := now.Sub(t.began).Seconds(); l.Active && took > 0 && l.Sent > 0 {
+		l.Rate = float64(l.Sent) / took
+		l.Left = time.Duration(float64(l.Total-l.Sent) / l.Rate * float64(time.Second))
+	}
+	return l
+}
+
+// Teaching reports whether the peer is being taught, and not all was sent yet.
+func (s *Session) Teaching() bool { return s.teaching.state == teachingTables }
+
+const (
+	// tellEvery is how often it is told how far a lesson is.
+	tellEvery = 5 * time.Second
+	// ackedWithin is how long a HAProxy before 3.3 takes, at most, to ack the first
+	// rows of a lesson.
+	ackedWithin = 500 * time.Millisecond
+	// longLesson is one that takes so much longer. HAProxy's timeout is 5 s.
+	longLesson = 3500 * time.Millisecond
+)
+
+// watchLesson tells how far the lesson is, from time to time, and once where it is
+// in danger: HAProxy from 3.3 on acks nothing in a lesson, pushes nothing, and does
+// not even send heartbeats while it has something to push. Where it made the
+// connection itself, it closes it over its own silence (timeout client of its
+// peers, 5 s; seen on 3.4).
+func (s *Session) watchLesson(now time.Time) {
+	t := &s.teaching
+	if t.state != teachingTables {
+		return
+	}
+	l := s.Lesson(now)
+	if !now.Before(t.tell) {
+		t.tell = now.Add(tellEvery)
+		s.cfg.Notify(Event{Kind: Teaching, Lesson: l})
+	}
+	if !t.warned && now.Sub(t.began) >= ackedWithin {
+		t.warned = true
+		if !t.acked && l.Left > longLesson {
+			s.cfg.Notify(Event{Kind: LongLesson, Lesson: l})
+		}
+	}
+}
+
+// Hurry gives the lesson under way, if there is one, all the speed that the peer
+// takes.
+func (s *Session) Hurry() {
+	if s.Teaching() {
+		s.pace.hurry = true
+	}
 }
