@@ -33,6 +33,8 @@ var rewrite = flag.Bool("rewrite", false, "write the transcripts in testdata ane
 //	uptodate yes|no      what is said at the end of a lesson
 //	expecting yes|no     whether others may teach us something any moment
 //	max N                updates at a time
+//	rate N               updates/s, for sessions that begin later
+//	unread N             bytes that the peer has not read, as the kernel sees it
 //	nudge, ping          as the runner does
 //	hold, step, go       send nothing; one part; again as much as there is
 //	show [t1]            the tables, with their entries
@@ -83,6 +85,7 @@ type stage struct {
 	upToDate bool
 	expected bool
 	max      int
+	rate     int
 	hold     bool // send nothing
 	out      bytes.Buffer
 }
@@ -131,9 +134,9 @@ func (st *stage) do(line string, last bool) error {
 		st.expected = words[1] == "yes"
 		return nil
 	case "max":
-		var err error
-		st.max, err = strconv.Atoi(words[1])
-		return err
+		return number(words, &st.max)
+	case "rate":
+		return number(words, &st.rate)
 	case "hold", "go":
 		st.hold = words[0] == "hold"
 		return st.flush()
@@ -158,6 +161,12 @@ func (st *stage) do(line string, last bool) error {
 		return st.sent(st.peer, st.peer.session.AppendOutput(st.now, nil))
 	case "nudge":
 		st.peer.session.Nudge(st.now)
+	case "unread":
+		var p session.Path
+		if err := number(words, &p.Unread); err != nil {
+			return err
+		}
+		st.peer.session.Watch(p)
 	case "ping":
 		fmt.Fprintf(&st.out, "= %v, %d answered\n", st.peer.session.Ping(), st.peer.session.Pongs())
 	case "stats":
@@ -167,6 +176,12 @@ func (st *stage) do(line string, last bool) error {
 		return errors.New("no such command")
 	}
 	return st.flush()
+}
+
+// number reads the argument of a command.
+func number(words []string, n *int) (err error) {
+	*n, err = strconv.Atoi(words[1])
+	return err
 }
 
 func (st *stage) choose(name string) {
@@ -193,6 +208,7 @@ func (st *stage) begin(words []string) error {
 		UpToDate:   func() bool { return st.upToDate },
 		Expecting:  func() bool { return st.expected },
 		MaxUpdates: st.max,
+		TeachRate:  st.rate,
 		Notify:     func(e session.Event) { st.print(a, "!", eventText(e)) },
 	})
 	return st.flush()
@@ -394,6 +410,10 @@ func eventText(e session.Event) string {
 		return "asked to teach"
 	case session.Taught:
 		return fmt.Sprintf("taught %d updates, up to date: %v", e.Updates, e.UpToDate)
+	case session.Teaching:
+		return "teaching: " + lessonText(e.Lesson)
+	case session.LongLesson:
+		return "a long lesson: " + lessonText(e.Lesson)
 	case session.TaughtConfirmed:
 		return "lesson confirmed"
 	case session.AckIgnored:
@@ -402,4 +422,8 @@ func eventText(e session.Event) string {
 		return fmt.Sprintf("the peer says: %v", e.Type)
 	}
 	return fmt.Sprintf("event %d", e.Kind)
+}
+
+func lessonText(l session.Lesson) string {
+	return fmt.Sprintf("%d of %d, %.0f/s, %v left", l.Sent, l.Total, l.Rate, l.Left.Round(time.Millisecond))
 }
