@@ -5,7 +5,7 @@ FUZZTIME    ?= 10s
 # The race detector needs cgo; what is shipped does not.
 GOTEST := CGO_ENABLED=1 go test -race -timeout 10m
 
-.PHONY: build test unit e2e fuzz bench demo lint fmt clean help haproxy cc
+.PHONY: build test unit e2e fuzz bench bench-pace demo lint fmt clean help haproxy cc
 
 build: ## build bin/peersd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/peersd ./cmd/peersd
@@ -36,6 +36,9 @@ bench: haproxy ## all benchmarks, in process and beside real HAProxys: docs/benc
 	go test -run '^$$' -bench . -benchmem $(UNIT)
 	go run ./internal/bench
 
+bench-pace: haproxy ## what users of a HAProxy see while it is taught, at the default pace and unpaced (eight minutes)
+	go run ./internal/bench -parts pace
+
 demo: haproxy ## two real HAProxys and peersd on loopback; one is killed and gets its tables back
 	@go run ./internal/demo
 
@@ -51,7 +54,7 @@ clean: ## remove all that make made, the HAProxys too
 	rm -rf bin .cache
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /  \1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' Makefile | expand -t 14
 
 # Without one of its HAProxys a test is skipped by name; where CI=true nothing may be.
 haproxy:

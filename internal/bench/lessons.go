@@ -73,8 +73,8 @@ func (b *bench) printLessons(rows []row[round]) error {
 	_, err := fmt.Fprintf(b.out, `
 ## Lessons
 
-%s entries with random keys (ip, or string len 32), which store gpc0,http_req_rate(10s),conn_cnt. HAProxy has one thread. Each ratio is peersd's
-figure over HAProxy's of the same round.
+%s entries with random keys (ip, or string len 32), which store gpc0,http_req_rate(10s),conn_cnt. HAProxy has one thread, and peersd teaches
+without a pace. Each ratio is peersd's figure over HAProxy's of the same round.
 `, count(b.entries))
 	labels := []string{"HAProxy", "keys"}
 	return errors.Join(err,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -47,18 +48,11 @@ func startLoad(ctx context.Context, address string) *load {
 			if err := l.connection(ctx, first); err != nil && ctx.Err() == nil {
 				l.mu.Lock()
 				defer l.mu.Unlock()
-				l.wrong = cmpError(l.wrong, err)
+				l.wrong = cmp.Or(l.wrong, err)
 			}
 		})
 	}
 	return l
-}
-
-func cmpError(first, err error) error {
-	if first != nil {
-		return first
-	}
-	return err
 }
 
 // stop ends the load. The error is that of a request that was not served.
@@ -125,11 +119,8 @@ func (l *load) between(from, to time.Time) (all []time.Duration) {
 	return all
 }
 
-// percentile of sorted times, in ms.
+// percentile of sorted times, of which there are some, in ms.
 func percentile(sorted []time.Duration, p float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
 	i := min(int(float64(len(sorted))*p/100), len(sorted)-1)
 	return sorted[i].Seconds() * 1000
 }

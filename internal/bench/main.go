@@ -3,6 +3,8 @@
 //   - lessons: a HAProxy teaches a HAProxy, the same HAProxy teaches peersd, and
 //     peersd teaches a HAProxy. What counts are the ratios of runs beside each
 //     other: machines are shared and noisy;
+//   - pace: what a lesson costs the users of the HAProxy that learns, at the pace
+//     that is the default, and without;
 //   - engine: how many updates a second one goroutine takes from the wire into a
 //     table, and what becomes of that in a large table;
 //   - collector: what Go's garbage collector costs a peersd that holds millions of

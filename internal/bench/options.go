@@ -18,8 +18,8 @@ type options struct {
 	rounds             int
 	entries            int // of the lessons
 
-	rates []string // of teaching, updates/s
-	idle  time.Duration
+	teachRate int           // of the paced lessons, updates/s
+	idle      time.Duration // for how long a HAProxy is watched that is idle
 
 	engineEntries int // of the large table; the small one has a tenth
 
@@ -42,7 +42,7 @@ func readOptions(args []string) (*options, error) {
 	)
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each is measured")
 	flags.IntVar(&o.entries, "entries", 1_000_000, "lessons: entries in the table")
-	rates := flags.String("rates", fmt.Sprintf("%d,0", config.DefaultTeachRate), "pace: values of --teach-rate")
+	flags.IntVar(&o.teachRate, "teach-rate", config.DefaultTeachRate, "pace: updates a second of the lessons that have one")
 	flags.DurationVar(&o.idle, "idle", 8*time.Second, "pace: for how long a HAProxy is watched that is idle")
 	flags.IntVar(&o.engineEntries, "engine-entries", 10_000_000, "engine: entries in the large table; the small one has a tenth")
 	flags.IntVar(&o.collectorEntries, "collector-entries", 10_000_000, "collector: entries in the table")
@@ -54,7 +54,6 @@ func readOptions(args []string) (*options, error) {
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("there are flags only, no %q; see -help", flags.Arg(0))
 	}
-	o.rates = strings.Split(*rates, ",")
 	return o, errors.Join(
 		choose(&o.parts, "parts", *which, all),
 		choose(&o.lines, "lines", *lines, haproxytest.Lines),
@@ -74,7 +73,7 @@ func choose(to *[]string, name, value string, known []string) error {
 }
 
 func (o *options) checkNumbers() error {
-	if min(o.rounds, o.entries, o.engineEntries/10, o.collectorEntries, o.collectorRate, o.collectorSeconds) < 1 {
+	if min(o.rounds, o.entries, o.teachRate, o.engineEntries/10, o.collectorEntries, o.collectorRate, o.collectorSeconds) < 1 {
 		return errors.New("numbers begin at 1, that of -engine-entries at 10")
 	}
 	if o.entries > tableSize {

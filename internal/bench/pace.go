@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,49 +17,63 @@ type taught struct {
 	lasted         float64 // the lesson, seconds
 	p50, p99, most float64
 	idle50, idle99 float64
-	requests       int // in the lesson
 }
 
-// pace measures what lessons cost the users of the HAProxys that learn.
+// ratio is how much longer the slowest one in a hundred requests took in the lesson.
+func (t *taught) ratio() float64 { return t.p99 / t.idle99 }
+
+// A paceRound is a lesson at a pace, and one without.
+type paceRound struct{ paced, unpaced taught }
+
+// paceColumns are the figures of a HAProxy.
+var paceColumns = []column[paceRound]{
+	{"lesson s", func(r paceRound) float64 { return r.paced.lasted }, mark{limit: 10}},
+	{"p50 ms", func(r paceRound) float64 { return r.paced.p50 }, mark{}},
+	{"p99 ms", func(r paceRound) float64 { return r.paced.p99 }, mark{}},
+	{"longest ms", func(r paceRound) float64 { return r.paced.most }, mark{}},
+	{"idle p50", func(r paceRound) float64 { return r.paced.idle50 }, mark{}},
+	{"idle p99", func(r paceRound) float64 { return r.paced.idle99 }, mark{}},
+	{"p99 ratio", func(r paceRound) float64 { return r.paced.ratio() }, mark{limit: 2}},
+	{"unpaced: lesson s", func(r paceRound) float64 { return r.unpaced.lasted }, mark{}},
+	{"p50 ms", func(r paceRound) float64 { return r.unpaced.p50 }, mark{}},
+	{"p99 ms", func(r paceRound) float64 { return r.unpaced.p99 }, mark{}},
+	{"longest ms", func(r paceRound) float64 { return r.unpaced.most }, mark{}},
+	{"p99 ratio", func(r paceRound) float64 { return r.unpaced.ratio() }, mark{}},
+}
+
+// pace measures what lessons cost the users of the HAProxys that learn. It prints
+// what was measured even where an error ends it early.
 func (b *bench) pace(ctx context.Context) error {
-	var rows []row[taught]
+	var rows []row[paceRound]
 	for _, line := range b.lines {
 		r, err := haproxytest.Find(line)
 		if err != nil {
 			return err
 		}
-		more, err := b.paceOf(ctx, r)
-		if err != nil {
-			return fmt.Errorf("HAProxy %s: %w", r.Version, err)
+		rounds, err := b.paceOf(ctx, r)
+		if len(rounds) > 0 {
+			rows = append(rows, row[paceRound]{[]string{r.Version}, rounds})
 		}
-		rows = append(rows, more...)
+		if err != nil {
+			return errors.Join(fmt.Errorf("HAProxy %s: %w", r.Version, err), b.printPace(rows))
+		}
 	}
 	return b.printPace(rows)
 }
 
-// paceOf measures one HAProxy at all rates, in turns.
-func (b *bench) paceOf(ctx context.Context, r haproxytest.Release) (rows []row[taught], err error) {
-	for _, rate := range b.rates {
-		rows = append(rows, row[taught]{labels: []string{r.Version, rateName(rate)}})
-	}
+func (b *bench) paceOf(ctx context.Context, r haproxytest.Release) (rounds []paceRound, err error) {
 	for i := range b.rounds {
-		for j, rate := range b.rates {
-			progress("pace: HAProxy %s, %s, round %d of %d", r.Version, rateName(rate), i+1, b.rounds)
-			t, err := b.teachUnderLoad(ctx, r, rate)
-			if err != nil {
-				return nil, err
-			}
-			rows[j].runs = append(rows[j].runs, t)
+		progress("pace: HAProxy %s, round %d of %d", r.Version, i+1, b.rounds)
+		var p paceRound
+		if p.paced, err = b.teachUnderLoad(ctx, r, b.teachRate); err != nil {
+			return rounds, err
 		}
+		if p.unpaced, err = b.teachUnderLoad(ctx, r, 0); err != nil {
+			return rounds, err
+		}
+		rounds = append(rounds, p)
 	}
-	return rows, nil
-}
-
-func rateName(rate string) string {
-	if rate == "0" {
-		return "unpaced"
-	}
-	return rate + "/s"
+	return rounds, nil
 }
 
 // paceConfig is a HAProxy with users, whose requests are counted, and the table that
@@ -86,7 +101,9 @@ backend t1
     stick-table type ip size 20m expire 1h store gpc0,http_req_rate(10s),conn_cnt peers mypeers
 `
 
-func (b *bench) teachUnderLoad(ctx context.Context, r haproxytest.Release, rate string) (t taught, err error) {
+// teachUnderLoad starts a HAProxy with its users, and lets it be taught at a rate, 0
+// for as fast as it can.
+func (b *bench) teachUnderLoad(ctx context.Context, r haproxytest.Release, rate int) (t taught, err error) {
 	host, release, err := haproxytest.Reserve()
 	if err != nil {
 		return t, err
@@ -97,7 +114,7 @@ func (b *bench) teachUnderLoad(ctx context.Context, r haproxytest.Release, rate 
 		return t, err
 	}
 	defer stopOrigin()
-	d, loader, err := b.loadedDaemon(ctx, host, "--peer", "lb1="+host+":10010", "--peer", "loader="+host+":10012", "--teach-rate", rate)
+	d, loader, err := b.loadedDaemon(ctx, host, "--peer", "lb1="+host+":10010", "--peer", "loader="+host+":10012", "--teach-rate", strconv.Itoa(rate))
 	if err != nil {
 		return t, err
 	}
@@ -121,9 +138,12 @@ func (b *bench) teachUnderLoad(ctx context.Context, r haproxytest.Release, rate 
 		return t, errors.Join(err, fmt.Errorf("HAProxy has %d of %d entries", n, b.entries))
 	}
 	busy, idle := l.between(began, over), l.between(over.Add(time.Second), time.Now())
+	if len(busy) < 100 || len(idle) < 100 {
+		return t, fmt.Errorf("%d requests in the lesson and %d after it are too few for percentiles", len(busy), len(idle))
+	}
 	return taught{
-		lasted: over.Sub(began).Seconds(), requests: len(busy),
-		p50: percentile(busy, 50), p99: percentile(busy, 99), most: percentile(busy, 100),
+		lasted: over.Sub(began).Seconds(),
+		p50:    percentile(busy, 50), p99: percentile(busy, 99), most: percentile(busy, 100),
 		idle50: percentile(idle, 50), idle99: percentile(idle, 99),
 	}, nil
 }
@@ -178,22 +198,13 @@ func awaitLesson(ctx context.Context, d *daemon, entries int) (time.Time, error)
 	}
 }
 
-func (b *bench) printPace(rows []row[taught]) error {
+func (b *bench) printPace(rows []row[paceRound]) error {
 	_, err := fmt.Fprintf(b.out, `
 ## Pace
 
-peersd teaches %s entries with IPv4 keys to a HAProxy with one thread that has just started, while %d requests a second go through that to a server. Times
-are those of requests, in ms, as their clients see them; idle is the same process after the lesson.
-`, count(b.entries), loadConnections*int(time.Second/loadEvery))
-	columns := []column[taught]{
-		{"lesson s", func(t taught) float64 { return t.lasted }, mark{}},
-		{"entries/s", func(t taught) float64 { return float64(b.entries) / t.lasted }, mark{}},
-		{"p50", func(t taught) float64 { return t.p50 }, mark{}},
-		{"p99", func(t taught) float64 { return t.p99 }, mark{}},
-		{"longest", func(t taught) float64 { return t.most }, mark{}},
-		{"idle p50", func(t taught) float64 { return t.idle50 }, mark{}},
-		{"idle p99", func(t taught) float64 { return t.idle99 }, mark{}},
-		{"p99 ratio", func(t taught) float64 { return t.p99 / t.idle99 }, mark{}},
-	}
-	return errors.Join(err, printTable(b.out, "What users see while a HAProxy learns", []string{"HAProxy", "pace"}, columns, rows))
+peersd teaches %s entries with IPv4 keys to a HAProxy with one thread that has just started, at %d a second, and then another one without a pace, while
+%d requests a second go through that HAProxy to a server. Times are those of requests, as clients see them, from the first one after the start to the end of
+the lesson; idle is the same process after it.
+`, count(b.entries), b.teachRate, loadConnections*int(time.Second/loadEvery))
+	return errors.Join(err, printTable(b.out, "What users see while a HAProxy learns", []string{"HAProxy"}, paceColumns, rows))
 }

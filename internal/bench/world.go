@@ -146,7 +146,7 @@ func (w *world) peersdLearnsAndTeaches(ctx context.Context, r *round) error {
 		return err
 	}
 	d, err := startDaemon(w.peersd, w.host, nil,
-		"--peer", "lb1="+w.host+":10010", "--peer", fmt.Sprintf("lb2=%s:%d", w.host, nobody))
+		"--peer", "lb1="+w.host+":10010", "--peer", fmt.Sprintf("lb2=%s:%d", w.host, nobody), "--teach-rate", "0")
 	if err != nil {
 		return err
 	}
