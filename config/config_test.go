@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -186,5 +187,31 @@ func TestDefaultSocket(t *testing.T) {
 	}
 	if got := DefaultSocket(); got != want {
 		t.Errorf("without one: %s, want %s", got, want)
+	}
+}
+
+func TestParseTeachRate(t *testing.T) {
+	for in, want := range map[string]int{"0": 0, "1": 1, "125000": 125_000, "100k": 100 << 10, "2147483647": math.MaxInt32} {
+		if got, err := ParseTeachRate(in); got != want || err != nil {
+			t.Errorf("%q: %d, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "-1", "1.5", "0k", "2g", "x"} {
+		if got, err := ParseTeachRate(in); err == nil {
+			t.Errorf("%q: %d, and no error", in, got)
+		}
+	}
+}
+
+func TestParseMaxUpdates(t *testing.T) {
+	for in, want := range map[string]int{"1": 1, "200": 200, "10000": 10_000} {
+		if got, err := ParseMaxUpdates(in); got != want || err != nil {
+			t.Errorf("%q: %d, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "0", "-1", "10001", "1k", "x"} {
+		if got, err := ParseMaxUpdates(in); err == nil {
+			t.Errorf("%q: %d, and no error", in, got)
+		}
 	}
 }

@@ -96,7 +96,7 @@ func TestServeHelp(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1000")
 	var stdout, stderr bytes.Buffer
 	run([]string{"serve", "--help"}, &stdout, &stderr)
-	for _, want := range []string{"-L NAME", "--listen ADDR:PORT", "--peer NAME=ADDR:PORT", "--section NAME", "--socket PATH", "--max-memory SIZE", "--table-size NAME=SIZE", "--log-level LEVEL", "/run/user/1000/peersd.sock without it"} {
+	for _, want := range []string{"-L NAME", "--listen ADDR:PORT", "--peer NAME=ADDR:PORT", "--section NAME", "--socket PATH", "--teach-rate RATE", "--max-updates-at-once N", "--max-memory SIZE", "--table-size NAME=SIZE", "--log-level LEVEL", "/run/user/1000/peersd.sock without it"} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("no %q in:\n%s", want, stdout.String())
 		}

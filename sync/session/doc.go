@@ -25,7 +25,10 @@
 //	                 v                                                    | "resync request"
 //	              learned ------------------------------------------------+
 //
-// A peer that is being taught is asked after its confirm, or after 5 s without.
+// A peer that is being taught is asked after its confirm, or after 5 s without. A
+// HAProxy that asked before it said anything else has just started, and is not
+// asked: after its confirm it counts as learned, or, where it was told "partial",
+// is asked in 5 s.
 //
 // What an update means depends on when it comes:
 //
@@ -53,9 +56,14 @@
 // what was learned meanwhile. It is kept open for up to 4 s for what others are
 // about to teach us, and begins anew where it is asked for again. What has only
 // a bound for its lifetime, because it was pushed, comes last, when the true one
-// is known or not to be had. Local changes are pushed while nothing is taught,
-// from where the peer's last good ack left off. There are no queues: positions
-// in each table's logs are all there is, so that a slow peer only lags behind.
+// is known or not to be had. Local changes are pushed from where the peer's last
+// good ack left off; in the course of a lesson they are sent in half of each burst,
+// and pushed once more after it, for only then they are acked. There are no queues:
+// positions in each table's logs are all there is, so that a slow peer only lags
+// behind.
+//
+// Updates go out in bursts, at a rate ([Config].TeachRate), and wait while the peer
+// does not read them: the kernel says so, where [Session.Watch] is told.
 //
 // # What is done for which HAProxy
 //
@@ -76,6 +84,9 @@
 //     nothing to teach.
 //   - While it learns, it holds back what it would push: it is asked for a
 //     lesson after its confirm.
+//   - From 3.3 on it says nothing while it learns, and closes a connection of its
+//     own after 5 s of that (seen on 3.4): a lesson that is not acked and lasts
+//     longer is told to the runner ([LongLesson]).
 //   - "partial" is no fault: 5 s after its start, at the latest, it takes itself
 //     for up to date, and then it is asked again.
 //   - Acks of 3.3 to 3.5-dev5 are garbage after incremental updates. All updates
