@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,8 +43,13 @@ func teachBig(t testing.TB, hostPeersd string) {
 	}
 	p := mustCall(t, hostPeersd, "loader", protocol.Version21)
 	p.teach(protocol.ResyncFinished, lesson)
+	p.stay()
+}
+
+// stay sends heartbeats until the connection is closed.
+func (p *fakePeer) stay() {
 	p.SetDeadline(time.Time{})
-	go func() { // until the connection is closed
+	go func() {
 		for {
 			if _, err := p.Write(message(protocol.Heartbeat)); err != nil {
 				return
@@ -109,5 +115,41 @@ func TestLessonOfManySeconds(t *testing.T) {
 			// It pushes that after the lesson, without its age.
 			eventually(t, patience, "what it changed meanwhile is known", func() error { return hasGPC0(d, "mypeers/own", own) })
 		})
+	})
+}
+
+// A peer that asks for lessons and reads nothing costs nobody else anything: the
+// others have their lesson in the time that it takes, and it is given up.
+func TestPeersThatReadNothing(t *testing.T) {
+	t.Parallel()
+	host := haproxytest.Host(t)
+	d := newDaemon(t, host, 0)
+	d.startPlain()
+	teachBig(t, host)
+	before := d.footprint()
+	const deaf = 20
+	for i := range deaf {
+		p := mustCall(t, host, fmt.Sprint("deaf", i), protocol.Version21)
+		p.SetReadBuffer(4096)
+		for range 10 {
+			p.send(message(protocol.ResyncRequest))
+		}
+		p.stay()
+	}
+	for i := range 5 {
+		p := mustCall(t, host, fmt.Sprint("reader", i), protocol.Version21)
+		if got := p.lesson(); len(got) != bigEntries {
+			t.Errorf("the lesson has %d of %d entries", len(got), bigEntries)
+		}
+		p.Close()
+	}
+	if after := d.footprint(); after.memory > before.memory+8<<10 {
+		t.Errorf("%d KiB before, and now %d", before.memory, after.memory)
+	}
+	eventually(t, 30*time.Second, "all that read nothing are given up", func() error {
+		if n := strings.Count(d.log.String(), "the peer has not read what it was sent"); n != deaf {
+			return fmt.Errorf("%d of %d are", n, deaf)
+		}
+		return nil
 	})
 }

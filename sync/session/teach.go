@@ -455,7 +455,7 @@ func (s *Session) watchLesson(now time.Time) {
 		t.tell = now.Add(tellEvery)
 		s.cfg.Notify(Event{Kind: Teaching, Lesson: l})
 	}
-	if !t.warned && now.Sub(t.began) >= ackedWithin {
+	if !t.warned && now.Sub(t.began) >= ackedWithin && s.pace.held.IsZero() {
 		t.warned = true
 		if !t.acked && l.Left > longLesson {
 			s.cfg.Notify(Event{Kind: LongLesson, Lesson: l})
