@@ -453,7 +453,12 @@ func (m *model) mergeAll(n int) {
 	})
 	m.twin.room = func() bool { return true }
 	for i := range all {
-		m.merge1(twin, &all[i].Update, all[i].How, all[i].Changed)
+		a := &all[i]
+		known := m.twin.entries[string(a.Key)]
+		if want := a.Changed && (known == nil || known.ended(m.now)); a.Added != want {
+			m.t.Fatalf("merge of %q, how %d: added %v, want %v", a.Key, a.How, a.Added, want)
+		}
+		m.merge1(twin, &a.Update, a.How, a.Changed)
 	}
 	m.twin.room = m.room
 }
