@@ -117,6 +117,7 @@ func TestWhatComesWithTheHandshake(t *testing.T) {
 		p.send("HAProxyS 2.1\npeersd\nlb1 12 1\n" + ask + ask[:1])
 		p.expect("200, resync partial")
 		p.send(ask[1:])
+		time.Sleep(time.Second) // a lesson begins no more often
 		p.expect("200, resync partial, resync partial")
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -130,6 +131,7 @@ func TestWhatComesWithTheHandshake(t *testing.T) {
 		p.send("200\n" + ask + ask[:1])
 		p.expect("resync partial")
 		p.send(ask[1:])
+		time.Sleep(time.Second)
 		p.expect("resync partial, resync partial")
 	})
 }

@@ -47,6 +47,7 @@ type conn struct {
 
 	mu      sync.Mutex
 	session *session.Session
+	lessons lessonLog
 }
 
 func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
@@ -70,7 +71,8 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		Expecting:  func() bool { return l.hub.expecting(l) },
 		MaxUpdates: l.hub.cfg.MaxUpdates,
 		TeachRate:  l.hub.cfg.TeachRate,
-		Notify:     c.notify,
+		MaxTables:  l.hub.limits.tables.value, MaxDataTypes: l.hub.limits.dataTypes.value,
+		Notify: c.notify,
 	})
 	return c
 }
@@ -101,7 +103,7 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 	wg.Wait()
 
 	l.stale.Store(true)
-	l.count(c.why)
+	c.count()
 	event := log.Info()
 	if isFault(c.why) {
 		event = log.Warn()
@@ -130,7 +132,7 @@ const framesAtOnce = table.MaxArrivals
 
 // read feeds the session until the connection ends.
 func (c *conn) read(rest []byte) error {
-	r := protocol.NewReader(io.MultiReader(bytes.NewReader(rest), &c.reader))
+	r := protocol.NewReaderSize(io.MultiReader(bytes.NewReader(rest), &c.reader), c.link.hub.limits.message.value)
 	frames := make([]protocol.Frame, 0, framesAtOnce)
 	for {
 		var err error
@@ -139,8 +141,9 @@ func (c *conn) read(rest []byte) error {
 		}
 		now := time.Now()
 		c.mu.Lock()
+		before := c.session.Stats().Added
 		err = c.session.Receive(now, frames...)
-		heard := c.session.Heard()
+		added, heard := c.session.Stats().Added-before, c.session.Heard()
 		c.mu.Unlock()
 		if err != nil {
 			return err
@@ -148,6 +151,21 @@ func (c *conn) read(rest []byte) error {
 		if heard {
 			c.wakeUp()
 		}
+		if wait := c.link.bucket.take(now, int(added)); wait > 0 {
+			c.rest(wait)
+		}
+	}
+}
+
+// rest lets the peer wait by reading nothing for a while, which is short: of what
+// is received at once there is no more than framesAtOnce. Everything else goes on.
+func (c *conn) rest(d time.Duration) {
+	c.link.hub.limits.learnRate.reach(c.link.name)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.closing:
 	}
 }
 
@@ -272,16 +290,24 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// count keeps the reasons of ended sessions that `show peers` tells.
-func (l *link) count(why error) {
+// count keeps the reasons of ended sessions that `show peers` and `show limits`
+// tell. What a peer that broke the protocol has begun is undone.
+func (c *conn) count() {
+	l := c.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var broken *protocol.Error
 	switch {
-	case errors.As(why, &broken):
+	case errors.As(c.why, &broken):
 		l.status.protocolError++
-	case errors.Is(why, session.ErrSilent), errors.Is(why, session.ErrStalled):
+		c.mu.Lock()
+		c.session.TakeBack()
+		c.mu.Unlock()
+	case errors.Is(c.why, session.ErrSilent), errors.Is(c.why, session.ErrStalled):
 		l.status.silent++
+	}
+	if broken != nil && broken.Reply == protocol.SizeLimit {
+		l.hub.limits.message.reach(l.name)
 	}
 }
 

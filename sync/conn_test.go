@@ -105,6 +105,7 @@ func TestNoWakeUpIsMissed(t *testing.T) {
 				p.conn.Write([]byte(update(uint32(i), "10.0.0.1", uint64(i))))
 				expectLast(p, protocol.AckMessage)
 			case 2:
+				time.Sleep(time.Second) // a lesson begins no more often
 				p.conn.Write(protocol.AppendMessage(nil, protocol.ResyncRequest))
 				expectLast(p, protocol.ResyncFinished)
 				p.say(protocol.ResyncConfirm)
