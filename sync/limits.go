@@ -17,7 +17,7 @@ type Limits struct {
 	// is one too many, the one that has waited longest is closed.
 	Handshakes, HandshakesPerAddress int
 	// Sessions at a time, and names that are remembered where every name is
-	// welcome; 0 is 1024.
+	// welcome; 0 is [DefaultSessions].
 	Sessions int
 	// Tables that a peer may define, and DataTypes of all of them, an array
 	// counting its elements; 0 is 1024 and 16384.
@@ -30,6 +30,9 @@ type Limits struct {
 	// number.
 	LearnRate int
 }
+
+// DefaultSessions is how many sessions there may be where nothing is said.
+const DefaultSessions = 1024
 
 // AnyRate is the LearnRate of peers that never have to wait.
 const AnyRate = -1
@@ -65,7 +68,7 @@ func (l *limits) set(v Limits) {
 		"connections were closed before their handshake was over, as too many were waiting")
 	set(&l.perAddress, "--max-handshakes-per-address", v.HandshakesPerAddress, 64,
 		"connections were closed before their handshake was over, as too many of one address were waiting")
-	set(&l.sessions, "--max-sessions", v.Sessions, 1024,
+	set(&l.sessions, "--max-sessions", v.Sessions, DefaultSessions,
 		"connections were closed without an answer, as there are too many sessions")
 	set(&l.tables, "--max-tables", v.Tables, session.DefaultMaxTables,
 		"sessions were ended, as the peer defined too many tables, or the same ones anew too often")
