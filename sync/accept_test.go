@@ -71,16 +71,14 @@ func TestHelloInParts(t *testing.T) {
 		slow := r.connect()
 		slow.run()
 		began := time.Now()
-		for range "HAProxyS" {
+		for _, b := range []byte("HAProxyS 2.1\npeersd\nlb1 12 1\n") { // a byte a second
+			slow.conn.Write([]byte{b})
 			time.Sleep(time.Second)
-			slow.conn.Write([]byte("H"[:1]))
-			if slow.isOver() {
-				break
-			}
 		}
-		if d := slow.when.Sub(began); d > handshakeTimeout {
+		if d := slow.when.Sub(began); d != handshakeTimeout {
 			t.Errorf("closed after %v", d)
 		}
+		slow.expect("")
 	})
 }
 
