@@ -115,6 +115,7 @@ func TestCommands(t *testing.T) {
 		{"unknown", "frob t1\n", "Unknown command: 'frob t1'; 'help' lists those that exist.\n\n"},
 		{"half of one", "show\n", "Unknown command: 'show'; 'help' lists those that exist.\n\n"},
 		{"more than one", "show tablets\n", "Unknown command: 'show tablets'; 'help' lists those that exist.\n\n"},
+		{"limits of something", "show limits t1\n", "Nothing more is understood here: show limits\n\n"},
 		{"what tables take, of one", "show tables t1\n", "Nothing more is understood here: show tables\n\n"},
 		{"spaces", "  show \t table  t1 \n", headT1 + "\n"},
 		{"no line feed", "show table t1", headT1 + "\n"},
@@ -166,6 +167,22 @@ func TestShowTables(t *testing.T) {
 	}
 	if got := numbers.ReplaceAllString(r.ask("show table mypeers/t2\n"), "P"); !strings.Contains(got, "size:1, used:1") {
 		t.Errorf("a table's size is not its limit: %s", got)
+	}
+}
+
+func TestShowLimits(t *testing.T) {
+	const want = `    value  used  reached  # limit
+      512     0        0  --max-handshakes
+       64     0        0  --max-handshakes-per-address
+     1024     0        0  --max-sessions
+     1024     0        0  --max-tables
+    16384     0        0  --max-data-types
+    16384     -        0  --max-message
+  1000000     -        0  --learn-rate
+
+`
+	if got := start(t).ask("show limits\n"); got != want {
+		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }
 

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net"
@@ -56,6 +57,8 @@ type Config struct {
 	MaxMemory int64
 	// Limits of tables, by name.
 	Limits map[string]table.Limits
+	// PeerLimits are what peers can take.
+	PeerLimits peersync.Limits
 	// LogLevel of zerolog.
 	LogLevel zerolog.Level
 
@@ -97,6 +100,9 @@ func (c *Config) Complete() error {
 			return fmt.Errorf("--peer %s=%s has our own name; leave it out, or give us another name with -L", p.Name, p.Address)
 		}
 		seen[p.Name] = true
+	}
+	if most := cmp.Or(c.PeerLimits.Sessions, peersync.DefaultSessions); len(c.Peers) > most {
+		return fmt.Errorf("there are %d --peer, and with --max-sessions %d not all of them could have a session; raise that", len(c.Peers), most)
 	}
 	return nil
 }
@@ -258,4 +264,26 @@ func ParseTableSize(s string) (name string, l table.Limits, err error) {
 		err = fmt.Errorf("%q is more entries than a table can have, %d", text, uint32(math.MaxUint32))
 	}
 	return name, table.Limits{Size: int(n), NoPurge: more}, err
+}
+
+// ParseLimit reads the argument of a flag that is a number within bounds, which
+// may be written as a size.
+func ParseLimit(s string, least, most int) (int, error) {
+	n, err := ParseSize(s)
+	if err == nil && (n < int64(least) || n > int64(most)) {
+		err = fmt.Errorf("%s is not from %d to %d", s, least, most)
+	}
+	return int(n), err
+}
+
+// minLearnRate is the least for --learn-rate: a peer that is read from even more
+// slowly would take us for dead.
+const minLearnRate = 1000
+
+// ParseLearnRate reads the argument of --learn-rate, where 0 is for any number.
+func ParseLearnRate(s string) (int, error) {
+	if s == "0" {
+		return peersync.AnyRate, nil
+	}
+	return ParseLimit(s, minLearnRate, math.MaxInt32)
 }

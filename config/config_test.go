@@ -156,6 +156,32 @@ func TestParseSizes(t *testing.T) {
 	}
 }
 
+func TestParseLimits(t *testing.T) {
+	for in, want := range map[string]int{"1k": 1024, "1024": 1024, "1M": 1 << 20, "5000": 5000, "1023": 0, "1025k": 0, "0": 0, "": 0, "-1": 0, "x": 0} {
+		if got, err := ParseLimit(in, 1<<10, 1<<20); (err == nil) != (want > 0) || err == nil && got != want {
+			t.Errorf("%s of 1k to 1m: got %d, %v", in, got, err)
+		}
+	}
+	for in, want := range map[string]int{"0": peersync.AnyRate, "1000": 1000, "1m": 1 << 20, "999": 0, "-1": 0, "4g": 0, "": 0} {
+		if got, err := ParseLearnRate(in); (err == nil) != (want != 0) || err == nil && got != want {
+			t.Errorf("--learn-rate %s: got %d, %v", in, got, err)
+		}
+	}
+}
+
+// All peers that are dialled may have a session.
+func TestMorePeersThanSessions(t *testing.T) {
+	c := Config{Peers: []peersync.Peer{{Name: "lb1", Address: "10.0.0.1:1"}, {Name: "lb2", Address: "10.0.0.2:1"}}}
+	c.PeerLimits.Sessions = 2
+	if err := c.Complete(); err != nil {
+		t.Error(err)
+	}
+	c.PeerLimits.Sessions = 1
+	if err := c.Complete(); err == nil || !strings.Contains(err.Error(), "--max-sessions 1") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestParseTableSize(t *testing.T) {
 	for in, want := range map[string]table.Limits{
 		"t1=100k":               {Size: 102_400},

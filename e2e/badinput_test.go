@@ -246,12 +246,48 @@ func badMessages() []badMessage {
 		{"ack of nothing", frame(protocol.AckMessage), refused, "ack message is cut short"},
 		{"switch cut short", frame(protocol.SwitchMessage, []byte{255}), refused, "switch message is cut short"},
 
+		{"10,000 tables", manyTables(10_000), refused, "it defines more than 1024 tables"},
+		{"16,385 data types", manyTypes(16_385), refused, "its tables have more than 16384 data types"},
+		{"another definition after every update", otherDefinitions(3000), refused, "it has defined tables anew more than 2048 times"},
+
 		{"end within a header", []byte{10}, noReply, "within a message"},
 		{"end within a length", []byte{10, 0x80, 255}, noReply, "within a message"},
 		{"end within a message", slices.Concat(unknown, varints(1000), make([]byte, 999)), noReply, "within a message"},
 		{"end", nil, noReply, "by the peer"},
 	}
 	return append(tests, truncated()...)
+}
+
+// manyTables are the definitions of n tables.
+func manyTables(n int) (b []byte) {
+	for i := range n {
+		def := gpc0Table(fmt.Sprint("many", i))
+		def.ID = uint64(i)
+		b = protocol.AppendDefinition(b, def)
+	}
+	return b
+}
+
+// manyTypes are definitions with at least n data types in all.
+func manyTypes(n int) (b []byte) {
+	for i := 0; i*protocol.MaxElements < n; i++ {
+		def := gpc0Table(fmt.Sprint("types", i))
+		def.ID, def.Types = uint64(i), storeGPT
+		def.Params[protocol.GPTArray].Elements = protocol.MaxElements
+		b = protocol.AppendDefinition(b, def)
+	}
+	return b
+}
+
+// otherDefinitions are n of one table, each with an update, and none is as the one
+// before it.
+func otherDefinitions(n int) (b []byte) {
+	for i := range n {
+		def := gpc0Table("changing")
+		def.Expire += uint32(i % 2)
+		b = append(protocol.AppendDefinition(b, def), gpc0Update(uint32(i+1), "key", uint64(i))...)
+	}
+	return b
 }
 
 // truncated are all four kinds of updates, cut at each byte.

@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// MaxPayload is the longest payload that is accepted, in bytes. It is
-// HAProxy's default tune.bufsize; a message over it is answered with
-// [SizeLimit], as HAProxy does.
+// MaxPayload is the longest payload that is accepted where nothing else is said,
+// in bytes. It is HAProxy's default tune.bufsize; a message over it is answered
+// with [SizeLimit], as HAProxy does.
 const MaxPayload = 16384
 
 // MaxSend is the longest message, header included, that is ever sent, in
@@ -39,7 +39,9 @@ func AppendFrame(b []byte, t MessageType, payload []byte) []byte {
 // number of bytes that it took, 0 where b ends inside the frame. An error is
 // always an [*Error]: a reserved class, a length of more than 5 bytes or one
 // over [MaxPayload].
-func ParseFrame(b []byte) (f Frame, n int, err error) {
+func ParseFrame(b []byte) (f Frame, n int, err error) { return parseFrame(b, MaxPayload) }
+
+func parseFrame(b []byte, longest int) (f Frame, n int, err error) {
 	if len(b) < 2 {
 		if len(b) == 1 && b[0] == classReserved {
 			return Frame{}, 0, malformed("message of the reserved class 255")
@@ -59,10 +61,10 @@ func ParseFrame(b []byte) (f Frame, n int, err error) {
 		return Frame{}, 0, malformed("length of %v takes more than %d bytes", f.Type, headerLen-2)
 	case sizeLen == 0:
 		return Frame{}, 0, nil
-	case size > MaxPayload:
+	case size > uint64(longest):
 		return Frame{}, 0, &Error{
 			Reply:  SizeLimit,
-			Reason: fmt.Sprintf("%v is longer than %d bytes", f.Type, MaxPayload),
+			Reason: fmt.Sprintf("%v is longer than %d bytes", f.Type, longest),
 		}
 	}
 	n = 2 + sizeLen + int(size)
@@ -73,18 +75,23 @@ func ParseFrame(b []byte) (f Frame, n int, err error) {
 	return f, n, nil
 }
 
-// A Reader cuts a stream into frames. It never holds more than one message
-// of [MaxPayload] and what arrived along with it.
+// A Reader cuts a stream into frames. It never holds more than two messages of
+// the longest payload that it accepts.
 type Reader struct {
-	src io.Reader
-	buf []byte // buf[:end] was read, buf[:pos] handed out
-	pos int
-	end int
+	src     io.Reader
+	longest int    // payload
+	buf     []byte // buf[:end] was read, buf[:pos] handed out
+	pos     int
+	end     int
 }
 
-// NewReader returns a Reader of src.
-func NewReader(src io.Reader) *Reader {
-	return &Reader{src: src, buf: make([]byte, 2*(headerLen+MaxPayload))}
+// NewReader returns a Reader of src that accepts payloads of up to [MaxPayload].
+func NewReader(src io.Reader) *Reader { return NewReaderSize(src, MaxPayload) }
+
+// NewReaderSize returns a Reader of src that accepts payloads of up to longest
+// bytes, which is not to be more than 2^30.
+func NewReaderSize(src io.Reader, longest int) *Reader {
+	return &Reader{src: src, longest: longest, buf: make([]byte, 2*(headerLen+longest))}
 }
 
 // Next returns the next frame. Its payload is valid until the next call.
@@ -94,7 +101,7 @@ func NewReader(src io.Reader) *Reader {
 // inside one, or what the source returned.
 func (r *Reader) Next() (Frame, error) {
 	for {
-		f, n, err := ParseFrame(r.buf[r.pos:r.end])
+		f, n, err := parseFrame(r.buf[r.pos:r.end], r.longest)
 		if err != nil {
 			return Frame{}, err
 		}
@@ -118,7 +125,7 @@ func (r *Reader) NextAll(frames []Frame) ([]Frame, error) {
 	}
 	for frames = append(frames, f); len(frames) < cap(frames); frames = append(frames, f) {
 		var n int
-		if f, n, err = ParseFrame(r.buf[r.pos:r.end]); n == 0 || err != nil {
+		if f, n, err = parseFrame(r.buf[r.pos:r.end], r.longest); n == 0 || err != nil {
 			break // the next call says it again
 		}
 		r.pos += n

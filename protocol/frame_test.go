@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -129,6 +130,26 @@ func TestReader(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// How long a message may be is whoever reads it to say.
+func TestReaderSize(t *testing.T) {
+	for _, longest := range []int{1024, protocol.MaxPayload, 1 << 20} {
+		for size, want := range map[int]bool{longest - 1: true, longest: true, longest + 1: false} {
+			frame := protocol.AppendFrame(nil, protocol.UpdateMessage, make([]byte, size))
+			all := slices.Concat(frame, frame, frame)
+			r := protocol.NewReaderSize(bytes.NewReader(all), longest)
+			for range 3 {
+				f, err := r.Next()
+				if want && (err != nil || len(f.Payload) != size) {
+					t.Errorf("%d bytes of at most %d: %v", size, longest, err)
+				}
+				if !want {
+					checkError(t, err, protocol.SizeLimit)
+				}
+			}
+		}
 	}
 }
 

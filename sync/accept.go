@@ -16,7 +16,8 @@ import (
 
 // accept takes a connection from its hello to its end.
 func (h *Hub) accept(ctx context.Context, nc net.Conn) {
-	log := h.cfg.Log.With().Stringer("address", nc.RemoteAddr()).Logger()
+	hs := h.handshakes.begin(nc)
+	defer h.handshakes.end(hs)
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	nc.SetDeadline(time.Now().Add(handshakeTimeout))
@@ -24,35 +25,26 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	if err == nil {
 		err = h.judge(hello)
 	}
+	var l *link
+	if err == nil {
+		h.handshakes.hello(hs)
+		l, err = h.link(hello.Local)
+	}
 	if err != nil {
 		refuse(nc, err)
-		event := log.Warn().Str("peer", hello.Local)
-		if errors.Is(err, errNoHello) {
-			event = log.Debug() // a health check, most likely
-		}
 		if ctx.Err() == nil {
-			event.Msg("connection refused: " + err.Error())
+			h.tellRefused(hs, hello, err)
 		}
 		return
 	}
-	l := h.link(hello.Local)
-	if l == nil {
-		refuse(nc, &protocol.HandshakeError{Status: protocol.StatusRemote})
-		log.Warn().Str("peer", hello.Local).Msgf(
-			"connection refused: no peer of the name %q is known; add --peer %s=ADDRESS:PORT, or start without any --peer to welcome every name",
-			hello.Local, hello.Local)
-		return
-	}
+	defer h.leave(l)
 	c, reason := l.admit(nc, hello)
+	if !h.handshakes.end(hs) && c != nil {
+		c.abandon()
+		c, reason = nil, madeWay
+	}
 	if c == nil {
-		nc.Close()
-		l.nudge()
-		event := l.log.Debug()
-		if reason == sessionAlive && l.elsewhere(nc) {
-			event = l.log.Warn()
-			reason = "another HAProxy has a living session under that name; give each one a name of its own with -L"
-		}
-		event.Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)
+		l.turnAway(nc, reason)
 		return
 	}
 	nc.SetDeadline(time.Now().Add(handshakeTimeout))
@@ -64,6 +56,33 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	l.called(hello)
 	stop()
 	c.run(ctx, rest)
+}
+
+// tellRefused says in the log why a connection was refused.
+func (h *Hub) tellRefused(hs *handshake, hello protocol.Hello, err error) {
+	// Limits have a line of their own, now and then; who says nothing is a health
+	// check, most likely.
+	quietly := errors.Is(err, errTooManySessions) || errors.Is(err, errNoHello)
+	if !h.handshakes.end(hs) {
+		quietly, err = true, errors.New(madeWay)
+	}
+	event := h.cfg.Log.Warn()
+	if quietly {
+		event = h.cfg.Log.Debug()
+	}
+	event.Stringer("address", hs.nc.RemoteAddr()).Str("peer", hello.Local).Msg("connection refused: " + err.Error())
+}
+
+// turnAway closes an incoming connection of the peer without a status.
+func (l *link) turnAway(nc net.Conn, reason string) {
+	nc.Close()
+	l.nudge()
+	event := l.log.Debug()
+	if reason == sessionAlive && l.elsewhere(nc) {
+		event = l.log.Warn()
+		reason = "another HAProxy has a living session under that name; give each one a name of its own with -L"
+	}
+	event.Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)
 }
 
 // elsewhere reports whether in comes from another address than that of the

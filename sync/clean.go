@@ -23,6 +23,7 @@ func (h *Hub) clean(ctx context.Context) {
 			now := time.Now()
 			again := h.cfg.Tables.Expire(now, cleanBudget)
 			lost.tell(now)
+			h.limits.tell(now, &h.cfg.Log)
 			if again.IsZero() || again.After(now) || ctx.Err() != nil {
 				break
 			}

@@ -21,6 +21,14 @@ const writeTimeout = 10 * time.Second
 // drainTimeout is how long is read on from a peer that can't be written to.
 const drainTimeout = time.Second
 
+// The end of the process: how long a write that is under way may take, how long is
+// read on from a peer after our last byte, and all of it together.
+const (
+	lastWrite      = 400 * time.Millisecond
+	lastRead       = 300 * time.Millisecond
+	shutdownAtMost = 800 * time.Millisecond
+)
+
 var (
 	errReplaced = errors.New("the peer has made a new connection")
 	errRedialed = errors.New("the peer was dialled anew, for a long lesson")
@@ -42,11 +50,13 @@ type conn struct {
 	redial  chan struct{} // one slot: another one, made by us, is better
 	done    chan struct{} // closed when all is over
 	closing chan struct{} // closed when it is to end
+	deaf    chan struct{} // closed when nothing is read any more
 	end     sync.Once
 	why     error // set before closing is closed
 
 	mu      sync.Mutex
 	session *session.Session
+	lessons lessonLog
 }
 
 func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
@@ -59,6 +69,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		redial:  make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		closing: make(chan struct{}),
+		deaf:    make(chan struct{}),
 	}
 	c.reader.nc, c.path = nc, newPath(nc)
 	c.session = session.New(c.began, session.Config{
@@ -70,7 +81,8 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		Expecting:  func() bool { return l.hub.expecting(l) },
 		MaxUpdates: l.hub.cfg.MaxUpdates,
 		TeachRate:  l.hub.cfg.TeachRate,
-		Notify:     c.notify,
+		MaxTables:  l.hub.limits.tables.value, MaxDataTypes: l.hub.limits.dataTypes.value,
+		Notify: c.notify,
 	})
 	return c
 }
@@ -93,15 +105,18 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 	log := l.log.With().Stringer("address", c.nc.RemoteAddr()).Logger()
 	log.Info().Stringer("version", c.version).Bool("dialed", c.dialed).Msg("session established")
 
-	stop := context.AfterFunc(ctx, func() { c.close(errShutdown) })
+	stop := context.AfterFunc(ctx, c.shutDown)
 	defer stop()
 	var wg sync.WaitGroup
-	wg.Go(func() { c.close(c.read(rest)) })
+	wg.Go(func() {
+		defer close(c.deaf)
+		c.close(c.read(rest))
+	})
 	wg.Go(c.write)
 	wg.Wait()
 
 	l.stale.Store(true)
-	l.count(c.why)
+	c.count()
 	event := log.Info()
 	if isFault(c.why) {
 		event = log.Warn()
@@ -113,13 +128,27 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 
 // close makes the connection end; why is for the log. Only the first call
 // counts. Nothing more is sent, not even what is being written, unless the peer
-// is to be told what it did wrong.
+// is to be told what it did wrong, or it is us who end.
 func (c *conn) close(why error) {
 	c.end.Do(func() {
 		c.why = why
 		close(c.closing)
 	})
-	if len(session.AppendError(nil, why)) == 0 {
+	switch {
+	case errors.Is(why, errShutdown):
+		c.nc.SetWriteDeadline(time.Now().Add(lastWrite))
+	case len(session.AppendError(nil, why)) == 0:
+		c.nc.Close()
+	}
+}
+
+// shutDown ends the connection with the end of a message, where the peer reads
+// that in time.
+func (c *conn) shutDown() {
+	c.close(errShutdown)
+	select {
+	case <-c.done:
+	case <-time.After(shutdownAtMost):
 		c.nc.Close()
 	}
 }
@@ -130,7 +159,7 @@ const framesAtOnce = table.MaxArrivals
 
 // read feeds the session until the connection ends.
 func (c *conn) read(rest []byte) error {
-	r := protocol.NewReader(io.MultiReader(bytes.NewReader(rest), &c.reader))
+	r := protocol.NewReaderSize(io.MultiReader(bytes.NewReader(rest), &c.reader), c.link.hub.limits.message.value)
 	frames := make([]protocol.Frame, 0, framesAtOnce)
 	for {
 		var err error
@@ -139,8 +168,9 @@ func (c *conn) read(rest []byte) error {
 		}
 		now := time.Now()
 		c.mu.Lock()
+		before := c.session.Stats().Added
 		err = c.session.Receive(now, frames...)
-		heard := c.session.Heard()
+		added, heard := c.session.Stats().Added-before, c.session.Heard()
 		c.mu.Unlock()
 		if err != nil {
 			return err
@@ -148,6 +178,21 @@ func (c *conn) read(rest []byte) error {
 		if heard {
 			c.wakeUp()
 		}
+		if wait := c.link.bucket.take(now, int(added)); wait > 0 {
+			c.rest(wait)
+		}
+	}
+}
+
+// rest lets the peer wait by reading nothing for a while, which is short: of what
+// is received at once there is no more than framesAtOnce. Everything else goes on.
+func (c *conn) rest(d time.Duration) {
+	c.link.hub.limits.learnRate.reach(c.link.name)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.closing:
 	}
 }
 
@@ -198,6 +243,9 @@ func (c *conn) write() {
 		}
 		if len(buf) > 0 {
 			c.nc.SetWriteDeadline(now.Add(writeTimeout))
+			if isClosed(c.closing) {
+				continue // the deadline may have been an earlier one
+			}
 			if _, err := c.nc.Write(buf); err != nil {
 				// What the peer sent before it went is still to be read.
 				c.reader.endBy(time.Now().Add(drainTimeout))
@@ -214,8 +262,13 @@ func (c *conn) write() {
 	}
 }
 
-// farewell tells the peer what it did wrong, where it did.
+// farewell tells the peer what it did wrong, where it did, or ends what it is sent
+// where it is us who end.
 func (c *conn) farewell() {
+	if errors.Is(c.why, errShutdown) {
+		c.takeLeave()
+		return
+	}
 	b := session.AppendError(nil, c.why)
 	if len(b) == 0 {
 		return
@@ -223,6 +276,16 @@ func (c *conn) farewell() {
 	c.nc.SetWriteDeadline(time.Now().Add(time.Second))
 	if _, err := c.nc.Write(b); err == nil {
 		linger(c.nc)
+	}
+}
+
+// takeLeave ends the stream, and lets the reader take what the peer still sends:
+// closing a connection with unread bytes resets it, and what was sent last may be
+// lost with it.
+func (c *conn) takeLeave() {
+	if w, ok := c.nc.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
+		c.reader.endBy(time.Now().Add(lastRead))
+		<-c.deaf
 	}
 }
 
@@ -272,16 +335,24 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// count keeps the reasons of ended sessions that `show peers` tells.
-func (l *link) count(why error) {
+// count keeps the reasons of ended sessions that `show peers` and `show limits`
+// tell. What a peer that broke the protocol has begun is undone.
+func (c *conn) count() {
+	l := c.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var broken *protocol.Error
 	switch {
-	case errors.As(why, &broken):
+	case errors.As(c.why, &broken):
 		l.status.protocolError++
-	case errors.Is(why, session.ErrSilent), errors.Is(why, session.ErrStalled):
+		c.mu.Lock()
+		c.session.TakeBack()
+		c.mu.Unlock()
+	case errors.Is(c.why, session.ErrSilent), errors.Is(c.why, session.ErrStalled):
 		l.status.silent++
+	}
+	if broken != nil && broken.Reply == protocol.SizeLimit {
+		l.hub.limits.message.reach(l.name)
 	}
 }
 

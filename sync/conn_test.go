@@ -40,6 +40,12 @@ func TestSessionEnds(t *testing.T) {
 		"nothing is heard": {func(p *remote) {
 			time.Sleep(16 * time.Second)
 		}, "200, resync request", "nothing heard from the peer for 15 s", 0, 1},
+		"a byte a second within a message": {func(p *remote) {
+			for _, b := range []byte(frame(0x0a8f, make([]byte, 15)...)) {
+				p.conn.Write([]byte{b})
+				time.Sleep(time.Second)
+			}
+		}, "200, resync request", "nothing heard from the peer for 15 s", 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -105,6 +111,7 @@ func TestNoWakeUpIsMissed(t *testing.T) {
 				p.conn.Write([]byte(update(uint32(i), "10.0.0.1", uint64(i))))
 				expectLast(p, protocol.AckMessage)
 			case 2:
+				time.Sleep(time.Second) // a lesson begins no more often
 				p.conn.Write(protocol.AppendMessage(nil, protocol.ResyncRequest))
 				expectLast(p, protocol.ResyncFinished)
 				p.say(protocol.ResyncConfirm)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/peersd/peersd/sync/session"
 	"github.com/peersd/peersd/table"
+	"github.com/rs/zerolog"
 )
 
 // notify is told by the session what happens, with conn.mu held.
@@ -19,7 +20,11 @@ func (c *conn) notify(e session.Event) {
 	case session.Defined:
 		c.defined(e)
 	case session.TooManyTables:
-		l.log.Warn().Str("table", e.Definition.Name).Msg("the peer defines more tables than can be held: this one and what comes after it is not mirrored")
+		l.hub.limits.tables.reach(l.name)
+	case session.TooManyDataTypes:
+		l.hub.limits.dataTypes.reach(l.name)
+	case session.Retracted:
+		l.hub.shapes.forgetTable(l.name, e.Name)
 	case session.LessonAsked:
 		l.log.Debug().Msg("asked for a lesson")
 	case session.Learned:
@@ -31,14 +36,16 @@ func (c *conn) notify(e session.Event) {
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson learned")
 	case session.TeachAsked:
 		l.expected.Store(false)
-		l.log.Info().Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.TeachRate).Msg("the peer asks for a lesson")
+		c.lessons.next(time.Now())
+		l.log.WithLevel(c.lessons.level).Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.TeachRate).
+			Msg("the peer asks for a lesson")
 	case session.Teaching:
 		l.log.Info().Uint64("updates", e.Lesson.Sent).Uint64("total", e.Lesson.Total).Float64("rate", math.Round(e.Lesson.Rate)).
 			Str("left", e.Lesson.Left.Round(time.Second).String()).Msg("teaching")
 	case session.LongLesson:
 		c.longLesson()
 	case session.Taught:
-		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson taught")
+		l.log.WithLevel(c.lessons.level).Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson taught")
 	case session.TaughtConfirmed:
 		if e.LessonDue {
 			l.expected.Store(true)
@@ -88,6 +95,22 @@ func (c *conn) defined(e session.Event) {
 	}
 }
 
+// lessonLog is how loud the log tells of a peer's lessons: those of one that asks
+// again and again once a minute.
+type lessonLog struct {
+	level zerolog.Level
+	told  time.Time // of the last one that everybody was told of
+}
+
+const lessonsEvery = time.Minute
+
+func (l *lessonLog) next(now time.Time) {
+	l.level = zerolog.DebugLevel
+	if now.Sub(l.told) >= lessonsEvery {
+		l.level, l.told = zerolog.InfoLevel, now
+	}
+}
+
 // shapes are the key types and lengths with which peers define tables.
 type shapes struct {
 	mu    sync.Mutex
@@ -113,4 +136,27 @@ func (s *shapes) note(peer string, t *table.Table) (others []string) {
 	}
 	slices.Sort(others)
 	return others
+}
+
+// forget: the peer is known no more.
+func (s *shapes) forget(peer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for table := range s.specs {
+		s.drop(peer, table)
+	}
+}
+
+// forgetTable: the peer does not define the table any more.
+func (s *shapes) forgetTable(peer, table string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(peer, table)
+}
+
+func (s *shapes) drop(peer, table string) {
+	delete(s.specs[table], peer)
+	if len(s.specs[table]) == 0 {
+		delete(s.specs, table)
+	}
 }

@@ -27,6 +27,8 @@ type Config struct {
 	// TeachRate is how many updates a second a peer is sent at most; 0 is as
 	// many as it takes.
 	TeachRate int
+	// Limits of what peers can take.
+	Limits Limits
 	// Log gets a line for each thing that an operator may want to know of.
 	Log zerolog.Logger
 }
@@ -42,16 +44,22 @@ type Hub struct {
 	cfg    Config
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	shapes shapes
+	limits limits
 
-	mu     sync.Mutex
-	links  map[string]*link
-	synced bool // a lesson of a peer that was up to date was learned
-	wg     sync.WaitGroup
+	handshakes handshakes
+
+	mu      sync.Mutex
+	links   map[string]*link
+	origins origins
+	synced  bool // a lesson of a peer that was up to date was learned
+	wg      sync.WaitGroup
 }
 
 // New returns a Hub that does nothing yet.
 func New(cfg Config) *Hub {
 	h := &Hub{cfg: cfg, dial: new(net.Dialer).DialContext, links: map[string]*link{}}
+	h.limits.set(cfg.Limits)
+	h.handshakes.limits = &h.limits
 	for _, p := range cfg.Peers {
 		h.links[p.Name] = newLink(h, p.Name, p.Address)
 	}
@@ -117,19 +125,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// link returns the link of the peer of that name, nil where the name is not
-// welcome.
-func (h *Hub) link(name string) *link {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	l := h.links[name]
-	if l == nil && len(h.cfg.Peers) == 0 {
-		l = newLink(h, name, "")
-		h.links[name] = l
-	}
-	return l
 }
 
 // snapshot returns the links in the order of their names.

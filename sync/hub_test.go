@@ -28,7 +28,7 @@ func TestUpToDate(t *testing.T) {
 		{learner: true, other: true, silent: true, want: false},
 	} {
 		h := New(Config{Names: []string{"peersd"}})
-		learner, other, silent := h.link("learner"), h.link("other"), h.link("silent")
+		learner, other, silent := mustLink(t, h, "learner"), mustLink(t, h, "other"), mustLink(t, h, "silent")
 		if !learner.stale.Load() {
 			t.Error("who has not taught us anything is not stale")
 		}
@@ -65,6 +65,15 @@ func TestUpToDateAfterStart(t *testing.T) {
 	})
 }
 
+func mustLink(t *testing.T, h *Hub, name string) *link {
+	t.Helper()
+	l, err := h.link(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // From the beginning to the end, what is said of being up to date.
 func TestUpToDateOverTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -85,6 +94,7 @@ func TestUpToDateOverTime(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		b.say(protocol.ResyncPartial) // b itself was not up to date, so it may lack something
 
+		time.Sleep(time.Second) // a lesson begins no more often
 		a.say(protocol.ResyncRequest)
 		time.Sleep(100 * time.Millisecond)
 		a.expect("200, resync partial, resync request, resync confirm, resync partial")
@@ -96,6 +106,7 @@ func TestUpToDateOverTime(t *testing.T) {
 
 		// b is gone: who knows what it has learned meanwhile?
 		b.conn.Close()
+		time.Sleep(time.Second)
 		synctest.Wait()
 		a.say(protocol.ResyncRequest)
 		a.expect("200, resync partial, resync request, resync confirm, resync partial, resync finished, resync partial")

@@ -29,6 +29,11 @@ type link struct {
 	origin  uint8  // a number of its own, as long as there are no 255 others
 	log     zerolog.Logger
 
+	// Connections that have said the peer's name, the session's too, and since
+	// when there is none; both are the hub's.
+	users int
+	left  time.Time
+
 	// stale: we may lack something of this peer. It is so until a lesson of
 	// its, given when it was up to date, is over, and again from the end of
 	// that session on.
@@ -43,6 +48,7 @@ type link struct {
 	cancelDial context.CancelFunc // gives up a dial that has not sent its hello yet
 	attempt    *attempt           // a dial that has, nil without one
 	peer       session.Peer       // used by the session of conn
+	bucket     bucket             // used by the reader of conn
 	version    protocol.Version
 	name0      int // which of our names the peer knows
 	status     linkStatus
@@ -63,7 +69,8 @@ func newLink(h *Hub, name, address string) *link {
 		hub:     h,
 		name:    name,
 		address: address,
-		origin:  uint8(1 + len(h.links)%255),
+		origin:  h.origins.take(),
+		bucket:  bucket{rate: h.limits.learnRate.value},
 		version: protocol.Version21,
 		log:     h.cfg.Log.With().Str("peer", name).Logger(),
 	}
@@ -145,6 +152,7 @@ func (l *link) admit(in net.Conn, hello protocol.Hello) (c *conn, reason string)
 
 // Why an incoming connection is closed.
 const (
+	madeWay       = "too many were waiting, and it the longest"
 	goneMeanwhile = "the peer closed it right after its hello"
 	sessionAlive  = "the session with that peer is alive"
 )

@@ -9,6 +9,10 @@ const (
 	longClasses  = 10 // up to 32 KiB
 )
 
+// MaxKey is the longest key that an entry can have, in bytes. Updates of longer
+// ones change nothing.
+const MaxKey = 1<<(minLongShift+longClasses-1) - ownerSize
+
 // longKeys are those of one class, in chunks as records are, of 512 bytes to 64
 // KiB, but of one key at least. In front of each key stands whose it is: the slot
 // plus 1, or 0 where the place is free.

@@ -10,8 +10,9 @@ import (
 type Arrival struct {
 	protocol.Update
 	How How
-	// Changed is set by [Source.MergeAll]: the update changed the table.
-	Changed bool
+	// Changed is set by [Source.MergeAll]: the update changed the table. Added,
+	// too: there was no entry of its key before.
+	Changed, Added bool
 
 	hash uint64
 	next int16 // the next one of the same shard, plus 1; 0 where there is none
@@ -32,7 +33,7 @@ func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
 	if out == noRoom {
 		out = src.mergeFull(sh, tick, h, u, how)
 	}
-	return out == taken
+	return out >= taken
 }
 
 // maxTries bounds how often room is made for one entry that others take.
@@ -90,7 +91,7 @@ func (sh *shard) mergeSome(src *Source, tick int64, all []Arrival, i int16) int1
 	for n := 0; n < mergeAtOnce && i > 0 && full == 0; n++ {
 		a := &all[i-1]
 		out := sh.merge(src, tick, a.hash, &a.Update, a.How, false)
-		if a.Changed = out == taken; out == noRoom {
+		if a.became(out); out == noRoom {
 			full = i
 		}
 		i = a.next
@@ -98,10 +99,12 @@ func (sh *shard) mergeSome(src *Source, tick int64, all []Arrival, i int16) int1
 	sh.mu.Unlock()
 	if full > 0 {
 		a := &all[full-1]
-		a.Changed = src.mergeFull(sh, tick, a.hash, &a.Update, a.How) == taken
+		a.became(src.mergeFull(sh, tick, a.hash, &a.Update, a.How))
 	}
 	return i
 }
+
+func (a *Arrival) became(out outcome) { a.Changed, a.Added = out >= taken, out == added }
 
 // warm touches what the next arrivals will need, one kind of thing after the
 // other: loads that don't wait for each other are under way at the same time.
@@ -144,8 +147,9 @@ type outcome int
 
 const (
 	ignored outcome = iota
+	noRoom          // for a new entry
 	taken
-	noRoom // for a new entry
+	added // taken, as a new entry
 )
 
 // merge takes one update of src; sh is locked. paid says that what memory a new
@@ -165,11 +169,14 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 		sh.stale++
 		return ignored // taught at the very end of its life
 	}
+	out := taken
 	switch {
 	case r != nil && !sh.fresher(s, r, src, u, tick, expire, how):
 		sh.stale++
 		return ignored
 	case r != nil && pins(r) == 0:
+	case len(u.Key) > MaxKey:
+		return ignored
 	case sh.store.full():
 		return noRoom
 	case r != nil:
@@ -178,6 +185,7 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 		return noRoom
 	default:
 		s, r = sh.create(u.Key, h)
+		out = added
 	}
 	sh.write(s, r, src.mapping, u, tick)
 	r[atOrigin] = src.Origin
@@ -192,7 +200,7 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 		setFlag(r, flagLive)
 	}
 	sh.merged++
-	return taken
+	return out
 }
 
 // fresher reports whether u, which came at tick, is to replace the entry in s, of

@@ -375,6 +375,21 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+// A key that is too long for an entry changes nothing, whatever else comes.
+func TestLongestKey(t *testing.T) {
+	def := define(protocol.KeyString, math.MaxInt32, 1000, protocol.GPC0)
+	tb, src := newTable1(def)
+	longest := strings.Repeat("k", MaxKey)
+	all := []Arrival{{Update: *update(longest+"k", 1)}, {Update: *update(longest, 2)}, {Update: *update("k", 3)}, {Update: *update(longest, 4)}}
+	src.MergeAll(epoch, all)
+	for i, want := range []string{"false false", "true true", "true true", "true false"} {
+		expect(t, fmt.Sprint("arrival ", i, " changed, added"), fmt.Sprint(all[i].Changed, " ", all[i].Added), want)
+	}
+	expect(t, "entries", tb.Entries(), 2)
+	expect(t, "the longest", get(tb, longest, epoch), "1000 [4]")
+	check(t, tb)
+}
+
 // Instants before the set was made, of a clock that was set back, are taken for
 // the beginning: nothing lives for ever by mistake.
 func TestClockSetBack(t *testing.T) {

@@ -31,7 +31,7 @@ func TestRoomThatOthersMade(t *testing.T) {
 	tb.Find([]byte("a"), epoch, &b)
 	b.Drop(0)
 	b.Release()
-	expect(t, "then", src.mergeFull(sh, tick, hash(u.Key), u, Live), taken)
+	expect(t, "then", src.mergeFull(sh, tick, hash(u.Key), u, Live), added)
 	expect(t, "refused", tb.Stats().Refused, 0)
 }
 

@@ -189,6 +189,33 @@ func TestForgetfulDeclarer(t *testing.T) {
 	expect(t, "tables", tables(s), "/t type string len 9 expire 0 store gpc0,conn_cnt")
 }
 
+// What a declarer takes back goes, and so does the table with its last one.
+func TestRetract(t *testing.T) {
+	a := define(protocol.KeyString, 9, 1000, protocol.GPC0)
+	b := change(a, func(d *protocol.Definition) { d.Types |= 1 << protocol.ConnCount })
+	other := change(a, func(d *protocol.Definition) { d.KeyLen = 10 })
+	s := newSet1()
+	tb := s.Define(epoch, nil, a)
+	s.Define(epoch, nil, b)
+	s.Define(epoch, nil, other)
+	tb.Source(b).Merge(epoch, update("k", 1, 2), Live)
+
+	s.Retract(b)
+	expect(t, "less data types", tables(s), "/t type string len 9 expire 1000 store gpc0\n/t type string len 10 expire 1000 store gpc0")
+	expect(t, "its entry", get(tb, "k", epoch), "1000 [1]")
+	s.Retract(b)
+	expect(t, "of who has said it no more", len(s.Tables()), 2)
+	s.Retract(a)
+	expect(t, "one table less", tables(s), "/t type string len 10 expire 1000 store gpc0")
+	s.Retract(a)
+	s.Retract(other)
+	expect(t, "no table", len(s.Tables()), 0)
+	checkSet(t, s)
+	if again := s.Define(epoch, nil, a); again == tb || again.Entries() != 0 {
+		t.Error("a table that is gone comes back")
+	}
+}
+
 func TestKeyVariantsAreOtherTables(t *testing.T) {
 	s := NewSet("section", epoch)
 	defs := []*protocol.Definition{

@@ -108,12 +108,31 @@ func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 		if old.keyType == protocol.KeyString && t.keyType == protocol.KeyString {
 			t.takeOver(now, old, is)
 		}
-		old.declare(was, nil) // after that some of its values may be gone
-		if len(old.declarations) == 0 {
-			tables = slices.DeleteFunc(slices.Clone(tables), func(t *Table) bool { return t == old })
-		}
+		tables = retract(tables, old, was) // after that some of its values may be gone
 	}
 	return t
+}
+
+// Retract takes back what a declarer has said of a table, was: data types that
+// nobody else declares go, and the table, with its entries, where nobody else
+// declares it.
+func (s *Set) Retract(was *protocol.Definition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tables := s.Tables()
+	if t := fitting(tables, was); t != nil {
+		tables = retract(tables, t, was)
+		s.tables.Store(&tables)
+	}
+}
+
+// retract returns the tables that are left when was is said of t no more.
+func retract(tables []*Table, t *Table, was *protocol.Definition) []*Table {
+	t.declare(was, nil)
+	if len(t.declarations) > 0 {
+		return tables
+	}
+	return slices.DeleteFunc(slices.Clone(tables), func(o *Table) bool { return o == t })
 }
 
 func fitting(tables []*Table, def *protocol.Definition) *Table {

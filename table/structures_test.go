@@ -685,7 +685,7 @@ func testStore(t *testing.T, r *rand.Rand) {
 }
 
 func TestLongKeyClasses(t *testing.T) {
-	for n := inlineKey + 1; n <= 1<<(longClasses-1+minLongShift)-ownerSize; n++ {
+	for n := inlineKey + 1; n <= MaxKey; n++ {
 		c := longClass(n)
 		if size := 1<<(c+minLongShift) - ownerSize; size < n || c > 0 && (size-ownerSize)/2 >= n {
 			t.Fatalf("a key of %d bytes goes to class %d of %d bytes", n, c, size)

@@ -77,8 +77,8 @@ func TestHelpAndVersion(t *testing.T) {
 		"help":                 "peersd mirrors the stick tables of HAProxys",
 		"serve --help":         "usage: peersd serve [flags]",
 		"serve -L x -h":        "usage: peersd serve [flags]",
-		"show --help":          "usage: peersd show peers|tables|table|table NAME [--socket PATH]",
-		"show table t1 --help": "usage: peersd show peers|tables|table|table NAME [--socket PATH]",
+		"show --help":          "usage: peersd show peers|tables|limits|table|table NAME [--socket PATH]",
+		"show table t1 --help": "usage: peersd show peers|tables|limits|table|table NAME [--socket PATH]",
 		"version --help":       "usage: peersd version",
 		"version":              "peersd ",
 		"--version":            "peersd ",
@@ -96,7 +96,8 @@ func TestServeHelp(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1000")
 	var stdout, stderr bytes.Buffer
 	run([]string{"serve", "--help"}, &stdout, &stderr)
-	for _, want := range []string{"-L NAME", "--listen ADDR:PORT", "--peer NAME=ADDR:PORT", "--section NAME", "--socket PATH", "--teach-rate RATE", "--max-updates-at-once N", "--max-memory SIZE", "--table-size NAME=SIZE", "--log-level LEVEL", "/run/user/1000/peersd.sock without it"} {
+	for _, want := range []string{"-L NAME", "--listen ADDR:PORT", "--peer NAME=ADDR:PORT", "--section NAME", "--socket PATH", "--teach-rate RATE", "--max-updates-at-once N", "--max-memory SIZE", "--table-size NAME=SIZE",
+		"--max-handshakes N", "--max-handshakes-per-address N", "--max-sessions N", "--max-tables N", "--max-data-types N", "--max-message SIZE", "--learn-rate N", "--log-level LEVEL", "/run/user/1000/peersd.sock without it"} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("no %q in:\n%s", want, stdout.String())
 		}

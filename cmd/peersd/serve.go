@@ -50,6 +50,21 @@ every peer. In haproxy.cfg that is:
                            full, entries that end first give way to new ones;
                            with t1=100k,nopurge new ones are refused. May be
                            repeated
+  --max-handshakes N       connections that are not through their handshake, 512
+                           without it. Where there is one more, the one that has
+                           waited longest is closed
+  --max-handshakes-per-address N
+                           those of one address, 64 without it
+  --max-sessions N         sessions at a time, and names that are remembered where
+                           every peer is welcome; 1024 without it
+  --max-tables N           tables that a peer may define, 1024 without it
+  --max-data-types N       data types of all of them, each element of an array
+                           counted; 16384 without it
+  --max-message SIZE       the longest message that a peer may send, from 1k to 1m;
+                           16k without it, as HAProxy's own tune.bufsize
+  --learn-rate N           new entries that a peer may add a second, from 1000 on;
+                           one that adds more over ten seconds is read from more
+                           slowly. 1000000 without it, 0 for any number
   --log-level LEVEL        trace, debug, info, warn or error; info without it
 `
 
@@ -98,6 +113,7 @@ func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
 		c.Limits[name] = limits
 		return err
 	})
+	limitFlags(flags, &c.PeerLimits)
 	flags.value("log-level", func(s string) (err error) {
 		c.LogLevel, err = config.ParseLevel(s)
 		return err
@@ -141,7 +157,7 @@ func serve(args []string, stdout io.Writer) error {
 	tables := table.NewSet(c.Section, started)
 	limit(tables, c)
 	hub := peersync.New(peersync.Config{
-		Names: c.Names(), Peers: c.Peers, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Log: log,
+		Names: c.Names(), Peers: c.Peers, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Limits: c.PeerLimits, Log: log,
 	})
 	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Started: started, Log: log}
 	var wg sync.WaitGroup

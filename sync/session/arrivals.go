@@ -72,6 +72,9 @@ func (s *Session) merge(now time.Time, r *remoteTable, all []table.Arrival) {
 	r.source.MergeAll(now, all)
 	for i := range all {
 		a := &all[i]
+		if a.Added {
+			s.stats.Added++
+		}
 		r.held = r.held || a.How == table.Pushed && !a.Changed
 		// Rows of a lesson are not acked: a HAProxy that teaches ignores acks,
 		// and one that comes too late would be taken for another's.

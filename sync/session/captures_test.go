@@ -93,22 +93,9 @@ func newMirror() *mirror {
 }
 
 // play feeds a session with the bytes of src, and takes what it says after each
-// message, or gives it many at once and listens only at the end. Before the first row of a lesson it lets so much
-// time pass that the lesson is asked for.
+// message, or gives it many at once and listens only at the end.
 func (m *mirror) play(sender string, v protocol.Version, src io.Reader, eachTime bool) error {
-	if m.peers[sender] == nil {
-		m.peers[sender] = &session.Peer{}
-	}
-	s := session.New(m.now, session.Config{Version: v, Tables: m.tables, Peer: m.peers[sender]})
-	asked := false
-	output := func() error {
-		for b := s.AppendOutput(m.now, nil); len(b) > 0; b = s.AppendOutput(m.now, nil) {
-			if err := wellFormed(b); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
+	l := m.begin(sender, v)
 	r := protocol.NewReader(src)
 	frames := make([]protocol.Frame, 0, 1000)
 	if eachTime {
@@ -117,30 +104,60 @@ func (m *mirror) play(sender string, v protocol.Version, src io.Reader, eachTime
 	for {
 		var err error
 		if frames, err = r.NextAll(frames[:0]); errors.Is(err, io.EOF) {
-			return output()
+			return l.output()
+		}
+		if err == nil {
+			err = l.take(frames)
+		}
+		if err == nil && eachTime {
+			err = l.output()
 		}
 		if err != nil {
 			return err
 		}
-		all := frames
-		if i := slices.IndexFunc(all, func(f protocol.Frame) bool { return partOfLesson(f, v) }); i >= 0 && !asked {
-			if err := s.Receive(m.now, all[:i]...); err != nil {
-				return err
-			}
-			m.now, asked, all = m.now.Add(60*time.Millisecond), true, all[i:]
-			if err := output(); err != nil {
-				return err
-			}
-		}
-		if err := s.Receive(m.now, all...); err != nil {
+	}
+}
+
+// A listening is a session of a mirror with a peer that only talks.
+type listening struct {
+	*session.Session
+	m       *mirror
+	version protocol.Version
+	asked   bool  // the peer was asked for its lesson
+	wrong   error // in the end, see stream
+}
+
+func (m *mirror) begin(sender string, v protocol.Version) *listening {
+	if m.peers[sender] == nil {
+		m.peers[sender] = &session.Peer{}
+	}
+	s := session.New(m.now, session.Config{Version: v, Tables: m.tables, Peer: m.peers[sender]})
+	return &listening{Session: s, m: m, version: v}
+}
+
+// take gives the session what has come. Before the first row of a lesson it lets
+// so much time pass that the lesson is asked for.
+func (l *listening) take(frames []protocol.Frame) error {
+	if i := slices.IndexFunc(frames, func(f protocol.Frame) bool { return partOfLesson(f, l.version) }); i >= 0 && !l.asked {
+		if err := l.Receive(l.m.now, frames[:i]...); err != nil {
 			return err
 		}
-		if eachTime {
-			if err := output(); err != nil {
-				return err
-			}
+		l.m.now, l.asked, frames = l.m.now.Add(60*time.Millisecond), true, frames[i:]
+		if err := l.output(); err != nil {
+			return err
 		}
 	}
+	return l.Receive(l.m.now, frames...)
+}
+
+// output lets the session say what it has to say.
+func (l *listening) output() error {
+	for b := l.AppendOutput(l.m.now, nil); len(b) > 0; b = l.AppendOutput(l.m.now, nil) {
+		if err := wellFormed(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func partOfLesson(f protocol.Frame, v protocol.Version) bool {

@@ -54,7 +54,8 @@
 // A lesson is, for each table that the peer does not define otherwise, its
 // definition, the entries that were learned, those that were changed here, and
 // what was learned meanwhile. It is kept open for up to 4 s for what others are
-// about to teach us, and begins anew where it is asked for again. What has only
+// about to teach us, and begins anew where it is asked for again, but not within a
+// second: then it is put off till that is over. What has only
 // a bound for its lifetime, because it was pushed, comes last, when the true one
 // is known or not to be had. Local changes are pushed from where the peer's last
 // good ack left off; in the course of a lesson they are sent in half of each burst,
@@ -64,6 +65,15 @@
 //
 // Updates go out in bursts, at a rate ([Config].TeachRate), and wait while the peer
 // does not read them: the kernel says so, where [Session.Watch] is told.
+//
+// # What a peer can take of us
+//
+// What it defines is bounded, and so is how often it defines tables otherwise than
+// before: beyond that it breaks the protocol, and what it has defined for the first
+// time on that session is taken back ([Session.TakeBack]), but for tables with
+// entries. Its tables of earlier sessions make room for those of this one. How many
+// new entries it has brought is counted ([Stats]); it is for the runner to read
+// more slowly.
 //
 // # What is done for which HAProxy
 //

@@ -13,9 +13,13 @@ const (
 	// Defined: the peer defined a table for the first time, or otherwise
 	// than before. Table, Definition.
 	Defined Kind = iota
-	// TooManyTables: the peer defined more tables than can be held; the
-	// updates of this one and of others are skipped. Definition.
+	// TooManyTables, TooManyDataTypes: the peer defined more than it may, and
+	// has broken the protocol.
 	TooManyTables
+	TooManyDataTypes
+	// Retracted: what the peer has defined under a name does not count any
+	// more. Name.
+	Retracted
 	// LessonAsked: the peer was asked for a lesson.
 	LessonAsked
 	// Learned: the peer's lesson is over. UpToDate, Updates.
@@ -43,6 +47,7 @@ type Event struct {
 	Kind       Kind
 	Table      *table.Table
 	Definition *protocol.Definition
+	Name       string // of a table
 	UpToDate   bool
 	LessonDue  bool // the peer will be asked for its own now
 	Lesson     Lesson

@@ -1,24 +1,15 @@
 package session
 
-import (
-	"fmt"
-
-	"github.com/peersd/peersd/protocol"
-)
-
-// MaxTables is how many tables a peer may define.
-const MaxTables = maxTables
-
-// Defined makes p one that has defined so many tables already.
-func (p *Peer) Defined(tables int) {
-	for i := range tables {
-		p.define(&protocol.Definition{Name: fmt.Sprint("old", i)})
-	}
-}
-
-// Consistent reports whether what is kept of the peer's tables agrees.
+// Consistent reports whether what is kept of the peer's tables agrees, and is no
+// more than the peer may define.
 func (s *Session) Consistent() bool {
-	return len(s.tables) == len(s.order) && len(s.byName) == len(s.order) && len(s.order) <= maxTables
+	p, all := s.cfg.Peer, tally{}
+	for name, d := range p.definitions {
+		if all = all.with(nil, d.Definition); d.Name != name || !d.table.Fits(d.Definition) || d.first > d.last || d.last > p.turns {
+			return false
+		}
+	}
+	return len(s.tables) == len(s.order) && len(s.byName) == len(s.order) && p.all == all && !s.over(all) && !s.over(s.own)
 }
 
 var AckedPosition = ackedPosition

@@ -123,15 +123,17 @@ func (s *Session) define(now time.Time, payload []byte) error {
 	}
 	s.current = nil
 	def, err := protocol.ParseDefinition(payload)
+	if err == nil {
+		err = s.count()
+	}
+	if err == nil {
+		err = s.admit(def)
+	}
 	if err != nil {
 		return err
 	}
-	if !s.cfg.Peer.mayDefine(def.Name) {
-		s.tooMany(def) // its updates are skipped
-		return nil
-	}
 	t := s.cfg.Tables.Define(now, s.cfg.Peer.Definition(def.Name), def)
-	s.cfg.Peer.define(def)
+	s.cfg.Peer.define(def, t)
 	r := &remoteTable{id: def.ID, name: def.Name, payload: bytes.Clone(payload), source: t.Source(def)}
 	r.source.Origin = s.cfg.Origin
 	if s.learning.state == asked {
@@ -159,13 +161,6 @@ func (s *Session) remember(r *remoteTable) {
 	}
 	s.tables[r.id], s.byName[r.name] = r, r
 	s.order = append(s.order, r)
-}
-
-func (s *Session) tooMany(def *protocol.Definition) {
-	if !s.overfull {
-		s.cfg.Notify(Event{Kind: TooManyTables, Definition: def})
-	}
-	s.overfull = true
 }
 
 func (s *Session) switchTable(payload []byte) error {

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"weak"
+
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/table"
 )
@@ -9,43 +11,121 @@ import (
 // used by one session at a time. Its zero value is a peer never met.
 type Peer struct {
 	// definitions are what the peer defined last, by the name of the table.
-	definitions map[string]*protocol.Definition
+	definitions map[string]*declared
+	all         tally  // of them
+	turns       uint64 // that the peer has defined a table
 	// acked is how far, in the log of local changes, the peer has said that
-	// it took what it was sent.
-	acked map[*table.Table]uint64
+	// it took what it was sent. It keeps no table that is gone.
+	acked map[weak.Pointer[table.Table]]uint64
+}
+
+// A declared is a definition with its table, which stays as long as it does, and
+// the turns at which its name was defined first and last.
+type declared struct {
+	*protocol.Definition
+	table       *table.Table
+	first, last uint64
+}
+
+// A tally is how much is defined.
+type tally struct {
+	tables int
+	types  int // data types of all of them, an array counting its elements
+}
+
+// with is the tally where is takes the place of was; each may be nil.
+func (t tally) with(was, is *protocol.Definition) tally {
+	if was != nil {
+		t.tables, t.types = t.tables-1, t.types-dataTypes(was)
+	}
+	if is != nil {
+		t.tables, t.types = t.tables+1, t.types+dataTypes(is)
+	}
+	return t
+}
+
+// dataTypes is how many a definition has, an array counting its elements.
+func dataTypes(def *protocol.Definition) (n int) {
+	for t := range def.DataTypes() {
+		n += max(def.Params[t].Elements, 1)
+	}
+	return n
 }
 
 // Definition is how the peer defined the table of that name last, nil where it
 // never did.
-func (p *Peer) Definition(name string) *protocol.Definition { return p.definitions[name] }
-
-func (p *Peer) define(def *protocol.Definition) {
-	if p.definitions == nil {
-		p.definitions = map[string]*protocol.Definition{}
+func (p *Peer) Definition(name string) *protocol.Definition {
+	if d := p.definitions[name]; d != nil {
+		return d.Definition
 	}
-	p.definitions[def.Name] = def
+	return nil
 }
 
-// maxTables is how many tables a peer may define: what it can take of memory is
-// bounded.
-const maxTables = 8192
+// Defined is how many tables the peer has defined, and how many data types they
+// have, an array counting its elements.
+func (p *Peer) Defined() (tables, dataTypes int) { return p.all.tables, p.all.types }
 
-// mayDefine reports whether the peer may define a table of that name.
-func (p *Peer) mayDefine(name string) bool {
-	return p.definitions[name] != nil || len(p.definitions) < maxTables
+func (p *Peer) define(def *protocol.Definition, t *table.Table) {
+	if p.definitions == nil {
+		p.definitions = map[string]*declared{}
+	}
+	p.all = p.all.with(p.Definition(def.Name), def)
+	p.turns++
+	d := &declared{Definition: def, table: t, first: p.turns, last: p.turns}
+	if was := p.definitions[def.Name]; was != nil {
+		d.first = was.first
+	}
+	p.definitions[def.Name] = d
+}
+
+// definedSince is how the peer defined the table of that name after a turn, nil
+// where it did not.
+func (p *Peer) definedSince(turn uint64, name string) *protocol.Definition {
+	if d := p.definitions[name]; d != nil && d.last > turn {
+		return d.Definition
+	}
+	return nil
+}
+
+// oldest is the table but for one that was defined longest ago, nil where there
+// is none.
+func (p *Peer) oldest(but string) (oldest *declared) {
+	for name, d := range p.definitions {
+		if name != but && (oldest == nil || d.last < oldest.last) {
+			oldest = d
+		}
+	}
+	return oldest
+}
+
+// forget takes back what the peer has defined under a name.
+func (p *Peer) forget(tables *table.Set, name string) {
+	def := p.Definition(name)
+	tables.Retract(def)
+	p.all = p.all.with(def, nil)
+	delete(p.definitions, name)
+}
+
+// Forget takes back all that the peer has defined: it will not be met again, or
+// as a new one.
+func (p *Peer) Forget(tables *table.Set) {
+	for name := range p.definitions {
+		p.forget(tables, name)
+	}
+	p.acked = nil
 }
 
 // takes reports whether the peer is to be taught t: it does not define the
 // name in another way. HAProxy would drop the table in silence.
 func (p *Peer) takes(t *table.Table) bool {
-	def := p.definitions[t.Name()]
+	def := p.Definition(t.Name())
 	return def == nil || t.Fits(def)
 }
 
 // ack moves the position that the peer has acked in t.
 func (p *Peer) ack(t *table.Table, position uint64) {
 	if p.acked == nil {
-		p.acked = map[*table.Table]uint64{}
+		p.acked = map[weak.Pointer[table.Table]]uint64{}
 	}
-	p.acked[t] = position
+	p.acked[weak.Make(t)] = position
 }

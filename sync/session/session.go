@@ -68,6 +68,10 @@ type Config struct {
 	// TeachRate is how many updates a second are sent at most, lessons and
 	// local changes together; 0 is as many as the peer takes.
 	TeachRate int
+	// MaxTables and MaxDataTypes are how many tables the peer may define, and
+	// how many data types in all of them, an array counting its elements; 0
+	// is [DefaultMaxTables] and [DefaultMaxDataTypes].
+	MaxTables, MaxDataTypes int
 	// Notify is told what happens, nil is nobody. It must not call the
 	// session.
 	Notify func(Event)
@@ -76,6 +80,7 @@ type Config struct {
 // Stats are counts since the session was made.
 type Stats struct {
 	UpdatesIn     uint64 // updates received
+	Added         uint64 // those that were entries not known before
 	UpdatesOut    uint64 // updates sent
 	Skipped       uint64 // updates received before any definition
 	HeartbeatsIn  uint64
@@ -104,7 +109,9 @@ type Session struct {
 	byName     map[string]*remoteTable // the same ones
 	current    *remoteTable            // the one that updates are of, nil before any
 	order      []*remoteTable          // the same ones, for the acks
-	overfull   bool                    // there were more than maxTables
+	since      uint64                  // the turn of the peer's at which the session began
+	own        tally                   // of what was defined since
+	defined    int                     // definitions since, but for repeated ones
 	dictionary protocol.DictionaryReader
 	arrivals   arrivals
 	heard      bool // something that may have to be answered
@@ -119,6 +126,7 @@ type Session struct {
 	written  protocol.DictionaryWriter
 	batch    table.Batch
 	out      protocol.Update
+	requests requests
 	teaching teaching
 	pace     pacer
 	ping     bool   // one is to be sent
@@ -130,6 +138,12 @@ func New(now time.Time, cfg Config) *Session {
 	if cfg.MaxUpdates == 0 {
 		cfg.MaxUpdates = 200
 	}
+	if cfg.MaxTables == 0 {
+		cfg.MaxTables = DefaultMaxTables
+	}
+	if cfg.MaxDataTypes == 0 {
+		cfg.MaxDataTypes = DefaultMaxDataTypes
+	}
 	if cfg.Notify == nil {
 		cfg.Notify = func(Event) {}
 	}
@@ -139,7 +153,8 @@ func New(now time.Time, cfg Config) *Session {
 	if cfg.Expecting == nil {
 		cfg.Expecting = func() bool { return false }
 	}
-	s := &Session{cfg: cfg, lastHeard: now, lastSent: now, tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}}
+	s := &Session{cfg: cfg, lastHeard: now, lastSent: now, since: cfg.Peer.turns,
+		tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}}
 	s.pace = newPacer(cfg.MaxUpdates, cfg.TeachRate)
 	s.Nudge(now)
 	s.learning.begin(now)
@@ -190,7 +205,7 @@ func (s *Session) receive(now time.Time, f protocol.Frame) error {
 	s.heard = true
 	switch f.Type {
 	case protocol.ResyncRequest:
-		s.teach(now)
+		s.lessonRequested(now)
 	case protocol.ResyncFinished, protocol.ResyncPartial:
 		return s.lessonOver(now, f.Type == protocol.ResyncFinished)
 	case protocol.ResyncConfirm:
@@ -235,7 +250,7 @@ func (s *Session) Watch(p Path) { s.pace.path = p }
 // nothing comes in: to Tick, and to append output.
 func (s *Session) Deadline() time.Time {
 	d := s.lastHeard.Add(silence)
-	for _, at := range []time.Time{s.heartbeatAt(), s.learning.at(&s.teaching), s.updatesAt()} {
+	for _, at := range []time.Time{s.heartbeatAt(), s.learning.at(&s.teaching), s.updatesAt(), s.requests.due} {
 		if !at.IsZero() && at.Before(d) {
 			d = at
 		}
@@ -248,6 +263,7 @@ func (s *Session) Deadline() time.Time {
 func (s *Session) AppendOutput(now time.Time, b []byte) []byte {
 	before := len(b)
 	s.heard = false
+	s.beginDue(now)
 	b = s.appendHeartbeat(now, b)
 	b = s.appendAcks(b)
 	for ; s.confirms > 0; s.confirms-- {
@@ -257,11 +273,12 @@ func (s *Session) AppendOutput(now time.Time, b []byte) []byte {
 		s.askForLesson(now)
 		b = protocol.AppendMessage(b, protocol.ResyncRequest)
 	}
-	if s.ping && s.teaching.state == teachingNothing {
+	if s.ping && s.mayPing() {
 		b = protocol.AppendMessage(b, protocol.ResyncPartial)
 	}
 	s.ping = false
 	b = s.appendUpdates(now, b)
+	s.requests.unsent = false
 	if len(b) > before {
 		s.lastSent = now
 	}
@@ -307,11 +324,15 @@ func (s *Session) appendHeartbeat(now time.Time, b []byte) []byte {
 
 // Ping makes a message go out that a living HAProxy answers at once, and
 // reports whether it did: a "partial" without a lesson is confirmed by 2.6 to
-// 3.4, and otherwise changes nothing. While the peer is being taught it would
-// end its lesson, so then there is no ping.
+// 3.4, and otherwise changes nothing. While the peer is being taught, or waits
+// for it, that would end its lesson, so then there is no ping.
 func (s *Session) Ping() bool {
-	s.ping = s.teaching.state == teachingNothing
+	s.ping = s.mayPing()
 	return s.ping
+}
+
+func (s *Session) mayPing() bool {
+	return s.teaching.state == teachingNothing && s.requests.due.IsZero()
 }
 
 // Pongs is how many pings were answered.

@@ -3,9 +3,12 @@ package session_test
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/sync/session"
@@ -65,35 +68,65 @@ func receive(t *testing.T, s *session.Session, w *wire, now time.Time, lines ...
 	}
 }
 
-// What a peer can take of memory by defining tables is bounded, over all its
-// sessions.
+// What a peer can take of memory by defining tables is bounded over all its
+// sessions, and nothing is left of a session that was too much.
 func TestTooManyTables(t *testing.T) {
-	d, told := newDaemon(epoch), 0
+	d, now := newDaemon(epoch), epoch
+	had := len(d.tables.Tables())
 	var peer session.Peer
 	begin := func() *session.Session {
-		return session.New(epoch, session.Config{Version: protocol.Version21, Tables: d.tables, Peer: &peer, Notify: func(e session.Event) {
-			if e.Kind == session.TooManyTables {
-				told++
-			}
-		}})
+		return session.New(now, session.Config{Version: protocol.Version21, Tables: d.tables, Peer: &peer})
 	}
-	had := len(d.tables.Tables())
-	peer.Defined(session.MaxTables - 20)
-	s, w := begin(), newWire()
-	for i := range 30 {
-		receive(t, s, w, epoch, fmt.Sprintf("define id=%d x%d type ip len 4 expire 0 store gpc0", i, i), "update 1 10.0.0.1 gpc0=1")
+	define := func(s *session.Session, prefix string, n int) (err error) {
+		for i := 0; i < n && err == nil; i++ {
+			var f protocol.Frame
+			f, _, _ = protocol.ParseFrame(protocol.AppendDefinition(nil, tableDefinition(uint64(i), fmt.Sprint(prefix, i))))
+			err = s.Receive(now, f)
+		}
+		return err
 	}
-	// All of the same name are one table, and so are all of one id.
-	for i := range 10 {
-		receive(t, s, w, epoch, fmt.Sprintf("define id=%d x1 type ip len 4 expire %d store gpc0", 1<<40+i, i))
+	s := begin()
+	if err := define(s, "x", 10_000); err == nil || !strings.Contains(err.Error(), "more than 1024 tables") || !s.Consistent() {
+		t.Errorf("10,000 tables: %v, consistent %v", err, s.Consistent())
 	}
-	if n := len(d.tables.Tables()) - had; n != 20 || told != 1 || !s.Consistent() || s.Stats().Skipped != 10 {
-		t.Errorf("%d tables, %d times told, consistent %v, skipped %d", n, told, s.Consistent(), s.Stats().Skipped)
+	s.TakeBack()
+	if n := len(d.tables.Tables()) - had; n != 0 || !s.Consistent() {
+		t.Errorf("%d tables are left, consistent %v", n, s.Consistent())
 	}
-	s, w = begin(), newWire()
-	receive(t, s, w, epoch, "define id=1 other type ip len 4 expire 0 store gpc0", "define id=2 x0 type ip len 4 expire 0 store gpc0")
-	if n := len(d.tables.Tables()) - had; n != 20 || told != 2 {
-		t.Errorf("%d tables after another session, %d times told", n, told)
+	for i := range 4 {
+		s = begin()
+		if err := define(s, fmt.Sprint("y", i), session.DefaultMaxTables); err != nil || !s.Consistent() {
+			t.Errorf("session %d: %v, consistent %v", i, err, s.Consistent())
+		}
+		if n := len(d.tables.Tables()) - had; n != session.DefaultMaxTables {
+			t.Errorf("session %d: %d tables", i, n)
+		}
+	}
+	peer.Forget(d.tables)
+	if n := len(d.tables.Tables()) - had; n != 0 || !s.Consistent() {
+		t.Errorf("%d tables are left of a peer that was forgotten", n)
+	}
+}
+
+// What a peer has acked keeps no table that is gone, even while it is away.
+func TestAckedKeepsNoTable(t *testing.T) {
+	d, now := newDaemon(epoch), epoch
+	l := d.link(protocol.Version21, 10)
+	l.begin(now)
+	d.set(now, "k0", 1)
+	for len(l.output(now)) > 0 {
+	}
+	receive(t, l.session, newWire(), now, "ack table=1 update=1")
+	l.session = nil
+	gone := weak.Make(d.tables.Tables()[0])
+	d.tables.Retract(tableDefinition(0, "t0"))
+	for end := time.Now().Add(10 * time.Second); gone.Value() != nil; runtime.GC() {
+		if time.Now().After(end) {
+			t.Fatal("a table that is gone is kept")
+		}
+	}
+	l.begin(now) // and nothing is made of it
+	for len(l.output(now)) > 0 {
 	}
 }
 
@@ -185,6 +218,7 @@ func TestSessionAllocatesNothing(t *testing.T) {
 	}
 	buf := make([]byte, 0, 1<<16)
 	round := func() {
+		now = now.Add(time.Second) // lessons don't begin more often
 		if err := l.session.Receive(now, frames...); err != nil {
 			t.Fatal(err)
 		}

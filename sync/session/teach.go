@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"time"
+	"weak"
 
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/table"
@@ -105,10 +106,6 @@ func (s *Session) teach(now time.Time) {
 			s.teaching.total += uint64(l.table.Entries())
 		}
 	}
-	if s.ping { // it will not be sent, and is not needed any more
-		s.ping = false
-		s.pongs++
-	}
 	s.cfg.Notify(Event{Kind: TeachAsked, Lesson: s.Lesson(now)})
 }
 
@@ -147,7 +144,7 @@ func (s *Session) refreshLocal() {
 	for _, t := range tables {
 		l := known[t]
 		if l == nil {
-			acked := s.cfg.Peer.acked[t]
+			acked := s.cfg.Peer.acked[weak.Make(t)]
 			l = &localTable{table: t, id: next, pushed: acked, acked: acked}
 			next++
 			if s.teaching.state == teachingTables {
@@ -157,7 +154,7 @@ func (s *Session) refreshLocal() {
 		s.local = append(s.local, l)
 	}
 	s.localOf = tables
-	maps.DeleteFunc(s.cfg.Peer.acked, func(t *table.Table, _ uint64) bool { return !slices.Contains(tables, t) })
+	maps.DeleteFunc(s.cfg.Peer.acked, func(t weak.Pointer[table.Table], _ uint64) bool { return !slices.Contains(tables, t.Value()) })
 }
 
 // appendUpdates appends a burst of what there is to be sent: local changes, and

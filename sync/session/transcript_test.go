@@ -35,6 +35,7 @@ var rewrite = flag.Bool("rewrite", false, "write the transcripts in testdata ane
 //	max N                updates at a time
 //	rate N               updates/s, for sessions that begin later
 //	unread N             bytes that the peer has not read, as the kernel sees it
+//	limit N M            tables, and data types of them, that a peer may define
 //	nudge, ping          as the runner does
 //	hold, step, go       send nothing; one part; again as much as there is
 //	show [t1]            the tables, with their entries
@@ -86,7 +87,8 @@ type stage struct {
 	expected bool
 	max      int
 	rate     int
-	hold     bool // send nothing
+	limits   [2]int // of tables and data types
+	hold     bool   // send nothing
 	out      bytes.Buffer
 }
 
@@ -137,6 +139,9 @@ func (st *stage) do(line string, last bool) error {
 		return number(words, &st.max)
 	case "rate":
 		return number(words, &st.rate)
+	case "limit":
+		_, err := fmt.Sscanf(line, "limit %d %d", &st.limits[0], &st.limits[1])
+		return err
 	case "hold", "go":
 		st.hold = words[0] == "hold"
 		return st.flush()
@@ -209,7 +214,8 @@ func (st *stage) begin(words []string) error {
 		Expecting:  func() bool { return st.expected },
 		MaxUpdates: st.max,
 		TeachRate:  st.rate,
-		Notify:     func(e session.Event) { st.print(a, "!", eventText(e)) },
+		MaxTables:  st.limits[0], MaxDataTypes: st.limits[1],
+		Notify: func(e session.Event) { st.print(a, "!", eventText(e)) },
 	})
 	return st.flush()
 }
@@ -252,6 +258,9 @@ func (st *stage) receive(line string, last bool) error {
 func (st *stage) fail(a *actor, why error) error {
 	st.print(a, "!", "closed: "+why.Error())
 	err := st.sent(a, session.AppendError(nil, why))
+	if errors.As(why, new(*protocol.Error)) {
+		a.session.TakeBack()
+	}
 	a.session = nil
 	return err
 }
@@ -402,6 +411,12 @@ func eventText(e session.Event) string {
 	switch e.Kind {
 	case session.Defined:
 		return "defined " + e.Definition.String()
+	case session.TooManyTables:
+		return "too many tables"
+	case session.TooManyDataTypes:
+		return "too many data types"
+	case session.Retracted:
+		return "retracted " + e.Name
 	case session.LessonAsked:
 		return "lesson asked"
 	case session.Learned:
