@@ -276,9 +276,10 @@ func TestHostilePeersLeaveNothing(t *testing.T) {
 	round(20)
 	before := d.footprint()
 	round(40)
-	eventually(t, patience, "nothing more is left", func() error {
+	// What a session took for a moment goes back to the kernel bit by bit.
+	eventually(t, 30*time.Second, "nothing more is left", func() error {
 		after := d.footprint()
-		if after.files > before.files || after.memory > before.memory+4<<10 {
+		if after.files > before.files || after.memory > before.memory+8<<10 {
 			return fmt.Errorf("%+v, and before it was %+v", after, before)
 		}
 		return nil
