@@ -334,6 +334,7 @@ func TestGarbageAcks(t *testing.T) {
 					t.Errorf("lesson %d: %s came without a lifetime", lesson, u.Key)
 				}
 			}
+			time.Sleep(time.Second) // the next one begins at once then
 		}
 		p.send(garbage, noSuchTable)
 
