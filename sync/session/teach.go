@@ -105,6 +105,7 @@ func (s *Session) teach(now time.Time) {
 			s.teaching.total += uint64(l.table.Entries())
 		}
 	}
+	s.cfg.Peer.asksFor(now)
 	if s.ping { // it will not be sent, and is not needed any more
 		s.ping = false
 		s.pongs++
@@ -121,6 +122,7 @@ func (s *Session) confirmed(now time.Time) {
 	}
 	finished := s.teaching.upToDate
 	s.teaching = teaching{}
+	s.cfg.Peer.confirms(now)
 	switch {
 	case s.learning.state != settling:
 	case s.cold:
