@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peersd/peersd/admin"
 	"github.com/peersd/peersd/internal/haproxytest"
 	"github.com/peersd/peersd/internal/testkit"
 )
@@ -129,9 +131,8 @@ func (d *daemon) start() {
 			d.t.Errorf("peersd has a data race:\n%s", d.log)
 		}
 	})
-	eventually(d.t, 5*time.Second, "peersd answers on its socket", func() error {
-		_, err := d.try("show", "peers")
-		return err
+	eventually(d.t, 10*time.Second, "peersd answers on its socket", func() error {
+		return admin.Do(d.socket, "show peers", io.Discard) // no process for each look
 	})
 }
 
