@@ -28,17 +28,18 @@ type heldLesson struct {
 const (
 	// heldKeys of each HAProxy make a lesson of 150 KB.
 	heldKeys = 800
-	// heldAfter is how much of it comes through. Its rest is more than sockets hold
-	// that are narrow and have sent no more than this: who teaches has not finished,
-	// nearly always.
+	// heldAfter is how much of it comes through. Its rest is more than HAProxy's
+	// sockets hold, and than peersd sends to somebody who does not read at this rate,
+	// in entries a second: who teaches has not finished.
 	heldAfter = 10_000
+	heldRate  = "2000"
 )
 
 // startHeld starts lb2 and peersd, both without entries.
 func startHeld(t *testing.T, r haproxytest.Release) *heldLesson {
 	host, hostPeersd := haproxytest.Host(t), haproxytest.Host(t)
 	l := &heldLesson{t: t, gate: newGate(t, heldAfter), host: host}
-	l.d = mirror{startDaemon(t, hostPeersd, 2)}
+	l.d = mirror{startDaemon(t, hostPeersd, 2, "--teach-rate", heldRate)}
 	// Somebody who is up to date is there as lb1. So lb2 is told that it has all there
 	// is to learn, and asks no more.
 	first := mustCall(t, hostPeersd, "lb1", protocol.Version21)
@@ -61,7 +62,7 @@ func peersdTeaches(t *testing.T, r haproxytest.Release) *heldLesson {
 	l.lb1 = startNode(t, r, l.host, 1, heldKeys)
 	l.hold()
 	if left := l.d.peerField("lb1", "tables_left"); left == "" || left == "0" {
-		t.Logf("all of the lesson is under way: peersd has %q tables left to teach", left)
+		t.Fatalf("peersd has %q tables left to teach", left)
 	}
 	l.some(l.lb1, l.lb2)
 	return l
