@@ -80,7 +80,8 @@ type daemon struct {
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	log    *testkit.Output
-	said   int // bytes of log that a test has read, see says
+	within func(start func() error) error // starts it in another network, nil is ours
+	said   int                            // bytes of log that a test has read, see says
 }
 
 // newDaemon prepares a daemon that listens on host, is of the section mypeers
@@ -116,7 +117,11 @@ func (d *daemon) start() {
 	d.t.Helper()
 	cmd := exec.Command(d.path, d.args...)
 	cmd.Stderr = d.log
-	if err := cmd.Start(); err != nil {
+	begin := cmd.Start
+	if d.within != nil {
+		begin = func() error { return d.within(cmd.Start) }
+	}
+	if err := begin(); err != nil {
 		d.t.Fatal(err)
 	}
 	ended := make(chan struct{})
