@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"math/rand/v2"
 	"net"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 // What a relay can do to a connection but pass it on.
@@ -120,4 +124,144 @@ func isClosed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// random returns a source of chance that the test can be given again: the seed is in
+// its log, and PEERSD_SEED sets it.
+func random(t testing.TB) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("PEERSD_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("PEERSD_SEED is no number: %v", err)
+		}
+	}
+	t.Logf("PEERSD_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// A chopper cuts what goes through it into pieces of 1 to 7 bytes, and joins what
+// comes in many.
+type chopper struct {
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+func (c *chopper) below(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.random.IntN(n)
+}
+
+// before is for [wire.bend].
+func (c *chopper) before(nc *net.TCPConn) end { return &chopped{TCPConn: nc, chopper: c} }
+
+type chopped struct {
+	*net.TCPConn
+	chopper *chopper
+	written int
+}
+
+// early is how many bytes go out one piece after the other in time too, so that
+// nobody joins them again: the handshake is among them.
+const early = 400
+
+func (c *chopped) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		piece := min(1+c.chopper.below(7), len(b)-n)
+		k, err := c.TCPConn.Write(b[n : n+piece])
+		n += k
+		if err != nil {
+			return n, err
+		}
+		c.written += k
+		if c.written < early || c.chopper.below(500) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return n, nil
+}
+
+// Read waits at times, so that more has come.
+func (c *chopped) Read(b []byte) (int, error) {
+	if c.chopper.below(4) == 0 {
+		time.Sleep(2 * time.Millisecond)
+	}
+	return c.TCPConn.Read(b)
+}
+
+// A cutter ends connections, by FIN and RST in turn, after a random number of bytes,
+// within a message most likely, or a random time. One in many lives for longer: who
+// dials again and again in vain does so less and less often.
+type cutter struct {
+	mu      sync.Mutex
+	random  *rand.Rand
+	cutting bool
+	count   int
+}
+
+const (
+	cutBytes = 4000
+	cutTime  = 100 * time.Millisecond
+	// oneIn connections lives for longer than peersd takes for a short session.
+	oneIn    = 30
+	longLife = 1500 * time.Millisecond
+)
+
+// start cuts what is there and what comes; stop lets all live.
+func (c *cutter) start() { c.set(true) }
+func (c *cutter) stop()  { c.set(false) }
+
+func (c *cutter) set(cutting bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutting = cutting
+}
+
+// before is for [wire.bend], at both ends.
+func (c *cutter) before(nc *net.TCPConn) end {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.count / 2 // both ends of a connection
+	c.count++
+	if n%2 == 0 {
+		nc.SetLinger(0)
+	}
+	e := &cuttable{TCPConn: nc, cutter: c, left: c.random.IntN(cutBytes)}
+	lives := time.Duration(c.random.Int64N(int64(cutTime)))
+	if n%oneIn == oneIn-1 {
+		e.left, lives = 1<<30, longLife
+	}
+	time.AfterFunc(lives, func() {
+		if c.cuts() {
+			nc.Close()
+		}
+	})
+	return e
+}
+
+func (c *cutter) cuts() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cutting
+}
+
+type cuttable struct {
+	*net.TCPConn
+	cutter *cutter
+	left   int
+}
+
+func (c *cuttable) Write(b []byte) (int, error) {
+	if !c.cutter.cuts() {
+		return c.TCPConn.Write(b)
+	}
+	n := min(len(b), c.left)
+	c.left -= n
+	m, err := c.TCPConn.Write(b[:n])
+	if err == nil && n < len(b) {
+		err = net.ErrClosed // and the relay closes both
+	}
+	return m, err
 }
