@@ -191,10 +191,9 @@ func (r record) in(there tables) error {
 		entries := t.ByKey()
 		for i, least := range r.done[number] {
 			key := r.node.keys[i][number]
-			text, _ := entries[key].Get("gpc0")
-			if got, _ := strconv.Atoi(text); got < least || got > r.node.latest(i) {
-				return fmt.Errorf("%s of %s: %s is %q, was set to %d, and last to %d",
-					t.Name, r.node.name(), key, text, least, r.node.latest(i))
+			if got := gpc0(entries[key]); got < least || got > r.node.latest(i) {
+				return fmt.Errorf("%s of %s: %s is %d, was set to %d, and last to %d",
+					t.Name, r.node.name(), key, got, least, r.node.latest(i))
 			}
 		}
 	}
@@ -213,6 +212,29 @@ func see(s shower) (all tables, err error) {
 	return all, nil
 }
 
+// notBefore reports what of n's own is older there than it was.
+func (n *node) notBefore(there, was tables) error {
+	for number, t := range was {
+		entries := there[number].ByKey()
+		for _, e := range t.Entries {
+			if !n.owns(e.Key) {
+				continue
+			}
+			if a, b := gpc0(entries[e.Key]), gpc0(e); a < b {
+				return fmt.Errorf("%s: %s is %d, and was %d", t.Name, e.Key, a, b)
+			}
+		}
+	}
+	return nil
+}
+
+// gpc0 of an entry, 0 of none.
+func gpc0(e haproxytest.Entry) (n int) {
+	text, _ := e.Get("gpc0")
+	n, _ = strconv.Atoi(text)
+	return n
+}
+
 // forget makes the record of what was set be what s has of it.
 func (n *node) forget(s shower) {
 	n.t.Helper()
@@ -225,8 +247,7 @@ func (n *node) forget(s shower) {
 	for number, t := range there {
 		entries := t.ByKey()
 		for i := range n.done[number] {
-			text, _ := entries[n.keys[i][number]].Get("gpc0")
-			n.done[number][i], _ = strconv.Atoi(text)
+			n.done[number][i] = gpc0(entries[n.keys[i][number]])
 		}
 	}
 }

@@ -28,7 +28,7 @@ type player struct {
 	own     map[string]uint64 // what it has set
 	learned map[string]uint64 // what it was taught
 	rows    atomic.Int64      // of the lesson that is on its way
-	whole   chan time.Time    // when a lesson was over
+	whole   chan struct{}     // has one when a lesson is over
 }
 
 // playersTable is users as nodeConfig has it.
@@ -47,7 +47,7 @@ func play(host, name string) (*player, error) {
 	}
 	p := &player{
 		name: name, layout: protocol.NewLayout(playersTable()), nc: nc, ended: make(chan error, 1),
-		own: map[string]uint64{}, learned: map[string]uint64{}, whole: make(chan time.Time, 1),
+		own: map[string]uint64{}, learned: map[string]uint64{}, whole: make(chan struct{}, 1),
 	}
 	nc.SetDeadline(time.Now().Add(10 * time.Second))
 	hello := protocol.Hello{Version: protocol.Version21, Remote: "peersd", Local: name, PID: 1, Relative: 1}
@@ -121,6 +121,10 @@ func (p *player) ask() error {
 	clear(p.learned)
 	p.mu.Unlock()
 	p.rows.Store(0)
+	select {
+	case <-p.whole: // of a ping
+	default:
+	}
 	return p.send(message(protocol.ResyncRequest))
 }
 
@@ -137,7 +141,10 @@ func (p *player) read() error {
 		case f.Type == protocol.ResyncRequest:
 			err = p.teach()
 		case f.Type == protocol.ResyncFinished, f.Type == protocol.ResyncPartial:
-			p.whole <- time.Now()
+			select {
+			case p.whole <- struct{}{}:
+			default: // it is a ping
+			}
 			err = p.send(message(protocol.ResyncConfirm))
 		case f.Type == protocol.DefinitionMessage:
 			layout, err = layoutOf(f.Payload)
