@@ -30,6 +30,7 @@ func init() { // the list refers to help, which refers to the list
 		{"show peers", "the peers, and how their sessions are", (*Server).showPeers},
 		{"show tables", "what each table takes, and what has become of its entries", (*Server).showTables},
 		{"show limits", "what peers can take of us, and how often they reached it", (*Server).showLimits},
+		{"show activity", "what the process takes of its machine", (*Server).showActivity},
 		{"show table", "[<table>] : all tables, or the entries of one", (*Server).showTable},
 	}
 }

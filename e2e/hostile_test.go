@@ -237,15 +237,6 @@ func TestLessonAfterLesson(t *testing.T) {
 	}
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // Whatever a peer defines, and however many names it goes by, nothing is left but
 // what the limits let stay.
 func TestHostilePeersLeaveNothing(t *testing.T) {

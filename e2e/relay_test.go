@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,11 @@ type relay struct {
 	t              testing.TB
 	listen, target string
 	deaf           bool // new connections are accepted, and that is all
+	narrow         bool // sockets hold little, so that who sends has to wait soon
+
+	// bend makes more of a connection than passing it on, where it is set:
+	// called says that it is the one to the target.
+	bend func(c *net.TCPConn, called bool) end
 
 	mu        sync.Mutex
 	listener  net.Listener
@@ -23,10 +30,57 @@ type relay struct {
 	pairs     []*relayed
 }
 
-// relayed is one connection, or rather the two that it consists of.
+// An end is one of the two connections that a relayed one consists of.
+type end interface {
+	io.ReadWriteCloser
+	SetLinger(sec int) error
+}
+
+// relayed is one connection, or rather the two that it consists of: that of who
+// called, and that to the target.
 type relayed struct {
-	ends   [2]net.Conn
+	ends   [2]end
 	frozen atomic.Bool
+}
+
+// narrowly sets how little a socket holds: segments of 1000 bytes, of which HAProxy
+// and peersd keep few, and a window of some 16 KiB. Without it loopback takes 2 MiB.
+func narrowly(_, _ string, c syscall.RawConn) error {
+	var refused error
+	err := c.Control(func(fd uintptr) {
+		refused = errors.Join(
+			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 1000),
+			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10),
+		)
+	})
+	return errors.Join(err, refused)
+}
+
+func (r *relay) listenTCP() (net.Listener, error) {
+	var c net.ListenConfig
+	if r.narrow {
+		c.Control = narrowly
+	}
+	return c.Listen(context.Background(), "tcp", r.listen)
+}
+
+func (r *relay) dialTCP() (*net.TCPConn, error) {
+	d := net.Dialer{Timeout: time.Second}
+	if r.narrow {
+		d.Control = narrowly
+	}
+	c, err := d.Dial("tcp", r.target)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+func (r *relay) bent(c *net.TCPConn, called bool) end {
+	if r.bend == nil {
+		return c
+	}
+	return r.bend(c, called)
 }
 
 // open makes the relay accept connections, if it does not yet.
@@ -36,11 +90,11 @@ func (r *relay) open() {
 	if r.listener != nil {
 		return
 	}
-	l, err := net.Listen("tcp", r.listen)
+	l, err := r.listenTCP()
 	// A child that is being started has, for a moment, what we had open.
 	for end := time.Now().Add(time.Second); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
-		l, err = net.Listen("tcp", r.listen)
+		l, err = r.listenTCP()
 	}
 	if err != nil {
 		r.t.Errorf("relay: %v", err)
@@ -53,7 +107,7 @@ func (r *relay) open() {
 			if err != nil {
 				return
 			}
-			go r.pass(c)
+			go r.pass(c.(*net.TCPConn))
 		}
 	})
 }
@@ -92,15 +146,15 @@ func (r *relay) freeze() {
 	}
 }
 
-func (r *relay) pass(in net.Conn) {
-	p := &relayed{ends: [2]net.Conn{in, in}}
+func (r *relay) pass(in *net.TCPConn) {
+	p := &relayed{ends: [2]end{in, in}}
 	if !r.deaf {
-		out, err := net.DialTimeout("tcp", r.target, time.Second)
+		out, err := r.dialTCP()
 		if err != nil {
 			in.Close()
 			return
 		}
-		p.ends[1] = out
+		p.ends = [2]end{r.bent(in, false), r.bent(out, true)}
 	}
 	r.mu.Lock()
 	shut := r.listener == nil
@@ -128,7 +182,7 @@ func (p *relayed) copy(to, from int) {
 			err = werr
 		}
 		if errors.Is(err, syscall.ECONNRESET) {
-			p.ends[to].(*net.TCPConn).SetLinger(0)
+			p.ends[to].SetLinger(0)
 		}
 		if err != nil {
 			p.close()

@@ -32,6 +32,9 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	}
 	if err != nil {
 		refuse(nc, err)
+		if hello.Local == "" {
+			h.nudgeHost(nc.RemoteAddr())
+		}
 		if ctx.Err() == nil {
 			h.tellRefused(hs, hello, err)
 		}
@@ -85,17 +88,33 @@ func (l *link) turnAway(nc net.Conn, reason string) {
 	event.Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)
 }
 
+// nudgeHost nudges the sessions with who is at the address of a connection that has
+// ended before it said whose it is. It may be a dial that HAProxy has given up, of
+// which only a part came through.
+func (h *Hub) nudgeHost(address net.Addr) {
+	for _, l := range h.snapshot() {
+		l.mu.Lock()
+		there := l.conn != nil && sameHost(l.conn.nc.RemoteAddr(), address)
+		l.mu.Unlock()
+		if there {
+			l.nudge()
+		}
+	}
+}
+
+// sameHost reports whether two addresses differ in their ports at most.
+func sameHost(a, b net.Addr) bool {
+	hostA, _, _ := net.SplitHostPort(a.String())
+	hostB, _, _ := net.SplitHostPort(b.String())
+	return hostA == hostB
+}
+
 // elsewhere reports whether in comes from another address than that of the
 // established connection.
 func (l *link) elsewhere(in net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.conn == nil {
-		return false
-	}
-	a, _, _ := net.SplitHostPort(in.RemoteAddr().String())
-	b, _, _ := net.SplitHostPort(l.conn.nc.RemoteAddr().String())
-	return a != b && !l.conn.dialed
+	return l.conn != nil && !l.conn.dialed && !sameHost(in.RemoteAddr(), l.conn.nc.RemoteAddr())
 }
 
 // errNoHello: the connection was closed before a byte came.

@@ -168,6 +168,20 @@ func TestSecondConnection(t *testing.T) {
 			}
 		})
 	})
+	t.Run("it is over before it has said whose it is", func(t *testing.T) {
+		setUp(t, func(r *running, first *remote) {
+			second := r.connect()
+			second.conn.Write([]byte("HAProxyS 2.1\npeer"))
+			time.Sleep(100 * time.Millisecond)
+			over := time.Now()
+			second.conn.Close()
+			time.Sleep(2500 * time.Millisecond)
+			first.expectOver(false)
+			if beats := first.beats(over); len(beats) < 5 || beats[0] > 0 || beats[1] != 10*time.Millisecond {
+				t.Errorf("heartbeats at %v", beats)
+			}
+		})
+	})
 	t.Run("the session is dead", func(t *testing.T) {
 		setUp(t, func(r *running, first *remote) {
 			first.deaf.Store(true)

@@ -24,6 +24,7 @@ const usage = `peersd mirrors the stick tables of HAProxys and teaches them back
   peersd show peers         the peers, and how their sessions are
   peersd show tables        what the tables take, and what has become of entries
   peersd show limits        what peers can take, and how often they reached it
+  peersd show activity      what the daemon takes: goroutines, memory, open files
   peersd show table [NAME]  all tables, or the entries of one
   peersd version            what this is
 

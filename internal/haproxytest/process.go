@@ -29,6 +29,10 @@ type Options struct {
 	Dir    string    // where the process gets a folder; empty: the system's temporary folder, which has a short name, as sockets need
 	Log    io.Writer // also gets what HAProxy writes to its standard output and error
 
+	// Enter is called on the thread that starts the process, which is used for nothing else: what it does to the thread,
+	// such as entering a network namespace, the process inherits.
+	Enter func() error
+
 	onStart func(*Process) // called with every process that was started so, Reload's and Restart's too
 }
 
@@ -89,11 +93,14 @@ func (p *Process) exec(args []string) error {
 
 	begun := make(chan error)
 	go func() {
-		// To the kernel the parent is this thread, not the process: it has to live as long as the child.
+		// To the kernel the parent is this thread, not the process: it has to live as long as the child. It is never
+		// unlocked, and so ends with this goroutine.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		p.started = time.Now()
-		err := cmd.Start()
+		err := p.enter()
+		if err == nil {
+			err = cmd.Start()
+		}
 		p.os = cmd.Process
 		begun <- err
 		if err == nil {
@@ -102,6 +109,13 @@ func (p *Process) exec(args []string) error {
 		}
 	}()
 	return <-begun
+}
+
+func (p *Process) enter() error {
+	if p.options.Enter == nil {
+		return nil
+	}
+	return p.options.Enter()
 }
 
 func (p *Process) waitReady() error {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/peersd/peersd/internal/testkit"
@@ -70,16 +71,31 @@ func Each(t *testing.T, f func(t *testing.T, r Release)) {
 	for _, line := range Lines {
 		t.Run("haproxy-"+line, func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() {
-				testkit.Skip(t, "-short runs no HAProxy")
-			}
-			r, err := find(line)
-			if err != nil {
-				testkit.Skip(t, err)
-			}
-			f(t, r)
+			f(t, need(t, line))
 		})
 	}
+}
+
+// EachAtOnce is Each for tests that mostly wait: all lines run at once, on however few CPUs.
+func EachAtOnce(t *testing.T, f func(t *testing.T, r Release)) {
+	var wg sync.WaitGroup
+	for _, line := range Lines {
+		wg.Go(func() { t.Run("haproxy-"+line, func(t *testing.T) { f(t, need(t, line)) }) })
+	}
+	wg.Wait()
+}
+
+// need is find for a test that is skipped without it.
+func need(t *testing.T, line string) Release {
+	t.Helper()
+	if testing.Short() {
+		testkit.Skip(t, "-short runs no HAProxy")
+	}
+	r, err := find(line)
+	if err != nil {
+		testkit.Skip(t, err)
+	}
+	return r
 }
 
 // find is Find for the lines that PEERSD_HAPROXY lets through.

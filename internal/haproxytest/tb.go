@@ -6,15 +6,21 @@ import "testing"
 // wrote is shown if the test fails.
 func (r Release) Start(tb testing.TB, name, config string) *Process {
 	tb.Helper()
-	onStart := func(p *Process) {
+	return r.StartWith(tb, Options{Name: name, Config: config})
+}
+
+// StartWith is Start with more to say.
+func (r Release) StartWith(tb testing.TB, o Options) *Process {
+	tb.Helper()
+	o.onStart = func(p *Process) {
 		tb.Cleanup(func() {
 			p.Kill()
 			if tb.Failed() {
-				tb.Logf("HAProxy %s %q, process %d, wrote:\n%s", r.Version, name, p.PID(), p.Output())
+				tb.Logf("HAProxy %s %q, process %d, wrote:\n%s", r.Version, o.Name, p.PID(), p.Output())
 			}
 		})
 	}
-	p, err := Start(r, Options{Name: name, Config: config, onStart: onStart})
+	p, err := Start(r, o)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -19,7 +19,7 @@ type learning struct {
 	state   learnState
 	began   time.Time // when the session began, the peer's lesson ended, or it confirmed that
 	quiet   time.Time // since when nothing was pushed
-	from    time.Time // when the lesson was asked for
+	from    time.Time // when the lesson was asked for, or what comes in it may have been under way before
 	updates uint64    // of the lesson
 	// again is when to ask once more: a peer that was not up to date itself
 	// may have more to teach later. Zero is never. wait is for how long.
@@ -66,10 +66,10 @@ func (l *learning) due(now time.Time, t *teaching) bool {
 }
 
 func (s *Session) askForLesson(now time.Time) {
-	s.learning.state, s.learning.updates, s.learning.from = asked, 0, now
+	s.learning.state, s.learning.updates, s.learning.from = asked, 0, now.Add(-s.cfg.Peer.handedBack(now))
 	for _, r := range s.order {
 		r.lessoned = false
-		r.source.LessonAsked(now)
+		r.source.LessonAsked(s.learning.from)
 	}
 	s.cfg.Notify(Event{Kind: LessonAsked})
 }

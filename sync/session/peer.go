@@ -1,6 +1,7 @@
 package session
 
 import (
+	"time"
 	"weak"
 
 	"github.com/peersd/peersd/protocol"
@@ -17,6 +18,10 @@ type Peer struct {
 	// acked is how far, in the log of local changes, the peer has said that
 	// it took what it was sent. It keeps no table that is gone.
 	acked map[weak.Pointer[table.Table]]uint64
+	// taughtFrom is when the peer has asked for the lesson that it has not
+	// confirmed, zero without one; taughtFor the longest time that one took.
+	taughtFrom time.Time
+	taughtFor  time.Duration
 }
 
 // A declared is a definition with its table, which stays as long as it does, and
@@ -50,6 +55,34 @@ func dataTypes(def *protocol.Definition) (n int) {
 		n += max(def.Params[t].Elements, 1)
 	}
 	return n
+}
+
+// asksFor and confirms are told of a lesson that the peer is given. One that broke
+// goes on with the next one.
+func (p *Peer) asksFor(now time.Time) {
+	if p.taughtFrom.IsZero() {
+		p.taughtFrom = now
+	}
+}
+
+func (p *Peer) confirms(now time.Time) {
+	p.taughtFor = p.handedBack(now)
+	p.taughtFrom = time.Time{}
+}
+
+// handedBackAtMost bounds what is remembered of a lesson that broke: the peer may
+// have been gone ever since.
+const handedBackAtMost = time.Minute
+
+// handedBack is how long that may have been under way to the peer which it hands
+// back in a lesson of its own: its copies live longer by as much, and so look later
+// than changes that others made meanwhile.
+func (p *Peer) handedBack(now time.Time) time.Duration {
+	longest := p.taughtFor
+	if !p.taughtFrom.IsZero() {
+		longest = max(longest, now.Sub(p.taughtFrom))
+	}
+	return min(longest, handedBackAtMost)
 }
 
 // Definition is how the peer defined the table of that name last, nil where it

@@ -106,6 +106,7 @@ func (s *Session) teach(now time.Time) {
 			s.teaching.total += uint64(l.table.Entries())
 		}
 	}
+	s.cfg.Peer.asksFor(now)
 	s.cfg.Notify(Event{Kind: TeachAsked, Lesson: s.Lesson(now)})
 }
 
@@ -118,6 +119,7 @@ func (s *Session) confirmed(now time.Time) {
 	}
 	finished := s.teaching.upToDate
 	s.teaching = teaching{}
+	s.cfg.Peer.confirms(now)
 	switch {
 	case s.learning.state != settling:
 	case s.cold:
