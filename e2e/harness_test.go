@@ -177,11 +177,11 @@ func (d *daemon) table(name string) (haproxytest.Table, error) {
 // new_conn, "" where there is none.
 func (d *daemon) peerField(peer, field string) string {
 	d.t.Helper()
-	out, err := d.try("show", "peers")
-	if err != nil {
+	var out strings.Builder
+	if err := admin.Do(d.socket, "show peers", &out); err != nil {
 		d.t.Fatal(err)
 	}
-	_, block, _ := strings.Cut(out, " id="+peer+"(")
+	_, block, _ := strings.Cut(out.String(), " id="+peer+"(")
 	block, _, _ = strings.Cut(block, ": id=")
 	m := regexp.MustCompile(`\b` + field + `=(\S+)`).FindStringSubmatch(block)
 	if m == nil {

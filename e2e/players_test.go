@@ -130,6 +130,7 @@ func (p *player) ask() error {
 
 func (p *player) read() error {
 	r := protocol.NewReader(p.nc)
+	var table uint64
 	var layout *protocol.Layout
 	var dict protocol.DictionaryReader
 	for {
@@ -147,14 +148,18 @@ func (p *player) read() error {
 			}
 			err = p.send(message(protocol.ResyncConfirm))
 		case f.Type == protocol.DefinitionMessage:
-			layout, err = layoutOf(f.Payload)
+			table, layout, err = usersOf(f.Payload)
 		case f.Type.IsUpdate() && layout != nil:
 			u := protocol.Update{Values: make([]uint64, layout.Words)}
 			if err = protocol.ParseUpdate(f.Type, f.Payload, layout, &dict, 0, &u); err == nil {
 				p.mu.Lock()
 				p.learned[string(u.Key)] = u.Values[0]
 				p.mu.Unlock()
-				p.rows.Add(1)
+				// As HAProxy before 3.3 does. Who says nothing in a lesson is given a long
+				// one in a hurry.
+				if p.rows.Add(1) == 1 {
+					err = p.send(protocol.AppendAck(nil, protocol.Ack{TableID: table, UpdateID: u.ID}))
+				}
 			}
 		}
 		if err != nil {
@@ -163,13 +168,13 @@ func (p *player) read() error {
 	}
 }
 
-// layoutOf is that of users, nil for other tables.
-func layoutOf(definition []byte) (*protocol.Layout, error) {
+// usersOf is the sender's id and the layout of users, which is nil for other tables.
+func usersOf(definition []byte) (id uint64, l *protocol.Layout, err error) {
 	def, err := protocol.ParseDefinition(definition)
 	if err != nil || def.Name != playersTable().Name {
-		return nil, err
+		return 0, nil, err
 	}
-	return protocol.NewLayout(def), nil
+	return def.ID, protocol.NewLayout(def), nil
 }
 
 // all runs f for all players at once, and returns what went wrong.
@@ -185,9 +190,12 @@ func all(players []*player, f func(i int, p *player) error) error {
 
 const (
 	players    = 50
-	playerKeys = 200 // of its own that each has
-	shared     = 100 // that all change
-	rounds     = 10
+	playerKeys = 100 // of its own that each has
+	shared     = 50  // that all change
+	rounds     = 5
+	// playersRate, in entries a second for each, makes a lesson last for 2.6 s, and is
+	// no more than the machine has for all.
+	playersRate = "2000"
 )
 
 // playersKeys are n keys that begin so.
@@ -205,7 +213,7 @@ func TestFiftyPeers(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachAtOnce(t, func(t *testing.T, r haproxytest.Release) {
 		host := haproxytest.Host(t)
-		d := mirror{startDaemon(t, host, 0)}
+		d := mirror{startDaemon(t, host, 0, "--teach-rate", playersRate)}
 		lb := startNode(t, r, host, 1, 100)
 		lb.mustChange()
 		inTheEnd(t, "peersd has met HAProxy", func() error { return d.established("lb1") })
@@ -310,7 +318,7 @@ func lessonsAtOnce(t *testing.T, everybody []*player, want map[string]uint64, lb
 	took, rows := time.Since(began), <-first
 	least, most := slices.Min(rows), slices.Max(rows)
 	t.Logf("all lessons were over after %v; when the first one was, the others had %d to %d rows of %d", took.Round(time.Millisecond), least, most, len(want)+shared+100)
-	if least < most/10 {
+	if least < most/2 {
 		t.Errorf("when the first one had %d rows, another one had %d", most, least)
 	}
 	for _, p := range everybody {

@@ -26,13 +26,13 @@ type heldLesson struct {
 }
 
 const (
-	// heldKeys of each HAProxy make a lesson of 150 KB.
-	heldKeys = 800
+	// heldKeys of each HAProxy make a lesson of 75 KB.
+	heldKeys = 400
 	// heldAfter is how much of it comes through. Its rest is more than HAProxy's
 	// sockets hold, and than peersd sends to somebody who does not read at this rate,
 	// in entries a second: who teaches has not finished.
 	heldAfter = 10_000
-	heldRate  = "2000"
+	heldRate  = "1000"
 )
 
 // startHeld starts lb2 and peersd, both without entries.
