@@ -195,7 +195,7 @@ const (
 	rounds     = 5
 	// playersRate, in entries a second for each, makes a lesson last for 2.6 s, and is
 	// no more than the machine has for all.
-	playersRate = "2000"
+	playersRate = 2000
 )
 
 // playersKeys are n keys that begin so.
@@ -213,7 +213,7 @@ func TestFiftyPeers(t *testing.T) {
 	t.Parallel()
 	haproxytest.EachAtOnce(t, func(t *testing.T, r haproxytest.Release) {
 		host := haproxytest.Host(t)
-		d := mirror{startDaemon(t, host, 0, "--teach-rate", playersRate)}
+		d := mirror{startDaemon(t, host, 0, "--teach-rate", strconv.Itoa(playersRate))}
 		lb := startNode(t, r, host, 1, 100)
 		lb.mustChange()
 		inTheEnd(t, "peersd has met HAProxy", func() error { return d.established("lb1") })
@@ -288,9 +288,10 @@ func holdsAll(s shower, want map[string]uint64, lb *node) error {
 	return lb.record().in(there)
 }
 
-// lessonsAtOnce lets all ask for a lesson at the same instant. Fair is that, when
-// the first one has everything, nobody has much less: what is measured are rows that
-// have arrived then.
+// lessonsAtOnce lets all ask for a lesson at the same instant. At the pace that each
+// is given none can be over early, so fair is that none is late: the slowest of all
+// has a third of its pace at least. How many rows the others had when the first one
+// had all of them is told, but depends on whom the machine lets read.
 func lessonsAtOnce(t *testing.T, everybody []*player, want map[string]uint64, lb *node) {
 	t.Helper()
 	began := time.Now()
@@ -303,7 +304,7 @@ func lessonsAtOnce(t *testing.T, everybody []*player, want map[string]uint64, lb
 		case <-p.whole:
 		case err := <-p.ended:
 			return fmt.Errorf("%s: %w", p.name, err)
-		case <-time.After(20 * time.Second):
+		case <-time.After(30 * time.Second):
 			return fmt.Errorf("%s waits for its lesson, after %d rows", p.name, p.rows.Load())
 		}
 		select {
@@ -316,10 +317,9 @@ func lessonsAtOnce(t *testing.T, everybody []*player, want map[string]uint64, lb
 		t.Fatal(err)
 	}
 	took, rows := time.Since(began), <-first
-	least, most := slices.Min(rows), slices.Max(rows)
-	t.Logf("all lessons were over after %v; when the first one was, the others had %d to %d rows of %d", took.Round(time.Millisecond), least, most, len(want)+shared+100)
-	if least < most/2 {
-		t.Errorf("when the first one had %d rows, another one had %d", most, least)
+	t.Logf("all lessons were over after %v; when the first one was, all had %d to %d rows", took.Round(time.Millisecond), slices.Min(rows), slices.Max(rows))
+	if paced := time.Duration(slices.Max(rows)) * time.Second / playersRate; took > 3*paced {
+		t.Errorf("the last lesson was over after %v, and at its pace it takes %v", took, paced)
 	}
 	for _, p := range everybody {
 		if err := p.knows(want, lb); err != nil {
