@@ -120,6 +120,11 @@ func (s *Session) confirmed(now time.Time) {
 	finished := s.teaching.upToDate
 	s.teaching = teaching{}
 	s.cfg.Peer.confirms(now)
+	for _, l := range s.local {
+		// What was pushed before the lesson: its acks came in the course of it, and were
+		// ignored, or will never come, since HAProxy acks nothing but the last id.
+		s.taken(l, l.pushed)
+	}
 	switch {
 	case s.learning.state != settling:
 	case s.cold:
@@ -306,7 +311,7 @@ func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, r reading,
 	for more := true; more && n == 0; {
 		l.read(r, limit, now, &s.batch)
 		if more = s.batch.Len() > 0; more {
-			b, n = s.appendPinned(now, b, l)
+			b, n = s.appendPinned(now, b, l, r)
 		}
 		s.batch.Release()
 	}
@@ -314,7 +319,7 @@ func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, r reading,
 }
 
 // appendPinned appends what the batch holds and returns how many that were.
-func (s *Session) appendPinned(now time.Time, b []byte, l *localTable) (_ []byte, n int) {
+func (s *Session) appendPinned(now time.Time, b []byte, l *localTable, r reading) (_ []byte, n int) {
 	if s.sent != l || l.layout != s.batch.Layout() {
 		b = s.appendDefinition(b, l, s.batch.Definition(), s.batch.Layout())
 	}
@@ -324,6 +329,9 @@ func (s *Session) appendPinned(now time.Time, b []byte, l *localTable) (_ []byte
 		if s.batch.Uncertain(i) && s.teaching.state == teachingTables && !s.teaching.last {
 			l.passedOver = true // the lesson that is expected has its lifetime
 			continue
+		}
+		if s.batch.Cleared(i) && r < toPush {
+			continue // a pupil does not have it
 		}
 		s.batch.Update(i, now, u)
 		if !s.batch.Expires(i) {
@@ -380,9 +388,17 @@ func (s *Session) acked(payload []byte) error {
 		s.cfg.Notify(Event{Kind: AckIgnored, Table: l.table, Ack: a})
 		return nil
 	}
+	s.taken(l, position)
+	return nil
+}
+
+// taken: the peer took the local changes of a table up to position.
+func (s *Session) taken(l *localTable, position uint64) {
 	l.acked = position
 	s.cfg.Peer.ack(l.table, position)
-	return nil
+	if r := s.byName[l.table.Name()]; r != nil && r.source.Table() == l.table {
+		r.source.Acked(position)
+	}
 }
 
 // ackedPosition is the position that an update id means, of which only the low
