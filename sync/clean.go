@@ -18,7 +18,9 @@ const (
 
 func (h *Hub) clean(ctx context.Context) {
 	lost := losses{h: h, known: map[*table.Table]loss{}}
+	changes := uint64(0)
 	for sleep(ctx, cleanEvery) {
+		h.settle()
 		for {
 			now := time.Now()
 			again := h.cfg.Tables.Expire(now, cleanBudget)
@@ -28,7 +30,48 @@ func (h *Hub) clean(ctx context.Context) {
 				break
 			}
 		}
+		// What ended may have been cleared, and is to be told.
+		if n := h.cfg.Tables.Changes(); n != changes {
+			changes = n
+			h.Wake()
+		}
 	}
+}
+
+// settle tells the tables which local changes all peers have taken: some at a time.
+func (h *Hub) settle() {
+	links := h.snapshot()
+	for _, t := range h.cfg.Tables.Tables() {
+		if t.Untaken() {
+			t.Taken(takenByAll(t, links), settleBudget)
+		}
+	}
+}
+
+// settleBudget is how many changes of a table are settled at a time.
+const settleBudget = 100_000
+
+// takenByAll is how far all peers that have the table, whether they are there or
+// not, took its local changes.
+func takenByAll(t *table.Table, links []*link) uint64 {
+	position := t.ChangedPosition()
+	for _, l := range links {
+		if taken, ok := l.taken(t); ok {
+			position = min(position, taken)
+		}
+	}
+	return position
+}
+
+// taken is [session.Peer.Taken].
+func (l *link) taken(t *table.Table) (position uint64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.conn; c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+	}
+	return l.peer.Taken(t)
 }
 
 // losses says in the log which entries were lost for want of room, at most once

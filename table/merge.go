@@ -156,13 +156,12 @@ const (
 // entry takes was made room for.
 func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, how How, paid bool) outcome {
 	if src.mapping == nil || src.mapping.schema != sh.schema {
-		src.mapping = newMapping(src.layout, sh.schema)
+		src.mapping = src.mapTo(sh.schema)
 	}
 	s, r := sh.find(u.Key, h)
 	if r != nil && ended(r, tick) {
-		sh.drop(s, r, h)
-		sh.expired++
-		r = nil
+		sh.end(s, r, h, tick)
+		s, r = sh.find(u.Key, h) // it is there still where it was cleared
 	}
 	expire := src.expireAt(tick, u, how)
 	if expire != 0 && expire <= tick {
@@ -189,23 +188,43 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 	}
 	sh.write(s, r, src.mapping, u, tick)
 	r[atOrigin] = src.Origin
-	sh.setExpire(s, r, expire)
-	sh.relog(s, r, how == Local)
-	sh.migration.changed(&sh.store, s)
-	clearFlag(r, flagUncertain|flagLive)
-	switch how {
-	case Pushed:
-		setFlag(r, flagUncertain)
-	case Live, Local:
-		setFlag(r, flagLive)
+	if !has(r, flagTimed) || !how.ofPeer() {
+		sh.setExpire(s, r, expire)
 	}
+	if !has(r, flagOrdered) || !how.ofPeer() {
+		sh.relog(s, r, !how.ofPeer())
+	}
+	sh.migration.changed(&sh.store, s)
+	sh.mark(r, u, how)
 	sh.merged++
 	return out
+}
+
+// mark sets the flags of a record that was merged.
+func (sh *shard) mark(r []byte, u *protocol.Update, how How) {
+	clearFlag(r, flagUncertain|flagLive)
+	if has(r, flagCleared) { // it is a new entry
+		clearFlag(r, flagCleared)
+		sh.cleared--
+	}
+	switch how {
+	case Pushed:
+		if !has(r, flagTimed) {
+			setFlag(r, flagUncertain)
+		}
+	case Live, Local:
+		setFlag(r, flagLive)
+	case Ordered:
+		markOrdered(r, u)
+	}
 }
 
 // fresher reports whether u, which came at tick, is to replace the entry in s, of
 // which r is the record.
 func (sh *shard) fresher(s slot, r []byte, src *Source, u *protocol.Update, tick, expire int64, how How) bool {
+	if how.ofPeer() && has(r, flagOrdered) && src.acked < positionOf(r) {
+		return false // it does not know of the change
+	}
 	before := get48(r, atExpire)
 	// Of an entry of another origin only lifetimes can tell which is fresher.
 	others := r[atOrigin] != src.Origin && !has(r, flagUncertain) && expire != 0 && before != 0

@@ -83,6 +83,14 @@ func newMapping(l *protocol.Layout, s *schema) *mapping {
 	return m
 }
 
+// mapTo returns how the updates of src are stored by a schema.
+func (src *Source) mapTo(s *schema) *mapping {
+	if src.layout == nil {
+		return newFieldMapping(src.fields, s)
+	}
+	return newMapping(src.layout, s)
+}
+
 // rates is how many rates an entry has.
 func (s *schema) rates() (n int) {
 	for i := range s.columns {

@@ -178,6 +178,9 @@ func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
 			}
 			left -= b.Len()
 			for i := range b.Len() {
+				if b.Cleared(i) {
+					continue
+				}
 				b.Update(i, now, &u)
 				u.Timed = b.Expires(i)
 				if len(u.Key) < t.keyLen && src.Merge(now, &u, Taught) && how == Local {

@@ -38,6 +38,7 @@ type shard struct {
 	stale     uint64
 	expired   uint64
 	dropped   uint64
+	cleared   int  // entries that nobody sees any more, see clear
 	warmed    byte // so that what warm reads is read
 
 	putOff atomic.Int32 // how often the cleaner has passed over it; not under mu
@@ -59,7 +60,7 @@ func (sh *shard) init(t *Table, number, longest int) {
 func (sh *shard) addStats(all *Stats) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	all.Entries += sh.index.used
+	all.Entries += sh.index.used - sh.cleared
 	for i := range sh.store.chunkCount() {
 		all.Capacity += chunkLen(i, firstShift, chunkShift)
 	}
@@ -136,6 +137,9 @@ func (sh *shard) thaw(s slot, pinned []byte, hash uint64) (slot, []byte) {
 // pinned record stays until its last reader is done.
 func (sh *shard) drop(s slot, r []byte, hash uint64) {
 	sh.table.entries.Add(-1)
+	if has(r, flagCleared) {
+		sh.cleared--
+	}
 	sh.index.remove(hash, s)
 	sh.unlog(r)
 	if q := int32(getUint32(r, atQueue)); q >= 0 {
@@ -236,11 +240,23 @@ func (sh *shard) expireSome(tick int64, budget int) (dropped int, next int64) {
 			sh.queue.move(sh, 0, e)
 			continue
 		}
-		sh.drop(s, r, hash(sh.store.key(r)))
-		sh.expired++
+		sh.end(s, r, hash(sh.store.key(r)), tick)
 		dropped++
 	}
 	return dropped, tick
+}
+
+// end takes leave of the entry in s, of which r is the record, at the end of its
+// lifetime.
+func (sh *shard) end(s slot, r []byte, hash uint64, tick int64) {
+	if !has(r, flagCleared) {
+		sh.expired++
+	}
+	if has(r, flagTimed) {
+		sh.clear(s, r, hash, tick)
+		return
+	}
+	sh.drop(s, r, hash)
 }
 
 // first is the front of the expiry queue: the entry that ends first, unless its

@@ -46,6 +46,9 @@ const (
 	flagLocal                 // in the log of local changes, not of learned ones
 	flagUncertain             // lifetime is an upper bound, see How
 	flagLive                  // changed last by a live or local change
+	flagOrdered               // by an ordered change, or since, see How
+	flagTimed                 // its lifetime is its own: at the end it is cleared
+	flagCleared               // nobody sees it; values are zero, see shard.clear
 )
 
 // inlineKey is the longest key that is kept in the record itself, in bytes.

@@ -186,7 +186,7 @@ func (sh *shard) consistent(want *schema, servers map[uint32]int32) (local int, 
 	if sh.schema != want {
 		return 0, fmt.Errorf("has another schema than the table")
 	}
-	var live, dead, queued int
+	var live, dead, queued, cleared int
 	for s := range sh.store.next {
 		r := sh.store.record(0, s)
 		if positionOf(r) == 0 {
@@ -205,6 +205,9 @@ func (sh *shard) consistent(want *schema, servers map[uint32]int32) (local int, 
 			continue
 		}
 		live++
+		if has(r, flagCleared) {
+			cleared++
+		}
 		h := hash(sh.store.key(r))
 		if f, found := sh.find(sh.store.key(r), h); found == nil || f != s || sh.table.shard(h) != sh {
 			return 0, fmt.Errorf("slot %d is not found under its key", s)
@@ -233,6 +236,9 @@ func (sh *shard) consistent(want *schema, servers map[uint32]int32) (local int, 
 	}
 	if sh.index.used != live || sh.queue.len != queued {
 		return 0, fmt.Errorf("%d entries indexed, %d queued; %d and %d in the store", sh.index.used, sh.queue.len, live, queued)
+	}
+	if sh.cleared != cleared {
+		return 0, fmt.Errorf("%d cleared entries counted, %d in the store", sh.cleared, cleared)
 	}
 	if n := live + dead + sh.store.free.len; n != int(sh.store.next) {
 		return 0, fmt.Errorf("%d slots used or free, %d in all", n, sh.store.next)

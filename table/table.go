@@ -38,7 +38,19 @@ const (
 	// Local is a change made here: it replaces what is known, and is read
 	// back with [Table.ReadChanged].
 	Local
+	// Ordered is a local change that somebody has asked for, and that has to
+	// reach every peer whatever they do meanwhile: what a peer says of the
+	// entry before it has acked the change was said without knowing of it, and
+	// is left aside; and the entry stays where readers of local changes find
+	// it, though a peer changes it later, until [Table.Taken]. An update that
+	// is timed gives the entry a lifetime of its own, whatever the definition
+	// says: changes of peers don't extend it, and at its end the entry is
+	// cleared, see [Batch.Clear].
+	Ordered
 )
+
+// ofPeer reports whether an update is what a peer says.
+func (how How) ofPeer() bool { return how < Local }
 
 // A Table is one stick table: what all peers together store under its name,
 // key type and key length. All methods may be called at the same time.
@@ -54,6 +66,8 @@ type Table struct {
 	mu           sync.Mutex // of what is declared; taken before a shard's
 	schema       *schema
 	declarations []declaration // each another one; the latest is last
+	takenMu      sync.Mutex    // of taken; taken before a shard's
+	taken        uint64        // see Taken
 
 	shards     []shard
 	shardShift uint // what of a hash is left names a shard
@@ -79,7 +93,7 @@ type Stats struct {
 	Expired  uint64 // entries whose lifetime ended
 	Evicted  uint64 // entries that made room for others before their end
 	Refused  uint64 // new entries for which there was no room
-	Dropped  uint64 // entries taken out by [Batch.Drop]
+	Dropped  uint64 // entries taken out by [Batch.Drop] and [Batch.Clear]
 }
 
 // BytesPerEntry is what one entry takes, in bytes: its record, its key where that
@@ -265,8 +279,10 @@ type Source struct {
 
 	table   *Table
 	layout  *protocol.Layout
+	fields  []Field // instead of a layout, see SourceOf
 	expire  int64
 	mapping *mapping
+	acked   uint64 // see Acked
 	// lessonFrom is the tick at which the lesson was asked for of which rows
 	// come, and doubted are the ids of those of which it can't be told whether
 	// they are fresher than what another origin has changed live.
@@ -313,6 +329,9 @@ func (src *Source) Table() *Table { return src.table }
 // the definition says, or as u says where it is shorter. HAProxy caps a taught
 // lifetime at the table's expire too.
 func (src *Source) expireAt(tick int64, u *protocol.Update, how How) int64 {
+	if how == Ordered && u.Timed {
+		return tick + int64(u.Remaining)
+	}
 	if src.expire == 0 {
 		return 0
 	}

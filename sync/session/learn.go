@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"time"
+	"weak"
 
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/table"
@@ -136,6 +137,7 @@ func (s *Session) define(now time.Time, payload []byte) error {
 	s.cfg.Peer.define(def, t)
 	r := &remoteTable{id: def.ID, name: def.Name, payload: bytes.Clone(payload), source: t.Source(def)}
 	r.source.Origin = s.cfg.Origin
+	r.source.Acked(s.cfg.Peer.acked[weak.Make(t)])
 	if s.learning.state == asked {
 		r.source.LessonAsked(s.learning.from)
 	}

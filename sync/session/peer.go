@@ -155,6 +155,13 @@ func (p *Peer) takes(t *table.Table) bool {
 	return def == nil || t.Fits(def)
 }
 
+// Taken is how far, in the log of t's local changes, the peer has said that it took
+// them. ok is false where it never defined such a table: it has none to change.
+func (p *Peer) Taken(t *table.Table) (position uint64, ok bool) {
+	def := p.Definition(t.Name())
+	return p.acked[weak.Make(t)], def != nil && t.Fits(def)
+}
+
 // ack moves the position that the peer has acked in t.
 func (p *Peer) ack(t *table.Table, position uint64) {
 	if p.acked == nil {

@@ -325,6 +325,9 @@ func (s *Session) appendPinned(now time.Time, b []byte, l *localTable) (_ []byte
 			l.passedOver = true // the lesson that is expected has its lifetime
 			continue
 		}
+		if s.batch.Cleared(i) && s.teaching.state == teachingTables {
+			continue // a pupil does not have it
+		}
 		s.batch.Update(i, now, u)
 		if !s.batch.Expires(i) {
 			u.Remaining = s.forever(l)
@@ -382,6 +385,9 @@ func (s *Session) acked(payload []byte) error {
 	}
 	l.acked = position
 	s.cfg.Peer.ack(l.table, position)
+	if r := s.byName[l.table.Name()]; r != nil && r.source.Table() == l.table {
+		r.source.Acked(position)
+	}
 	return nil
 }
 
