@@ -3,7 +3,6 @@ package admin
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"runtime/metrics"
 	"strconv"
@@ -14,7 +13,7 @@ import (
 // showActivity writes what the process takes of its machine, a line each: numbers
 // without units, memory in bytes, the uptime in seconds. HAProxy's command of that
 // name has other lines of the same form. What a machine does not tell is left out.
-func (s *Server) showActivity(w io.Writer, args []string) error {
+func (c *cli) showActivity(args []string) error {
 	if len(args) > 0 {
 		return refusal("Nothing more is understood here: show activity\n")
 	}
@@ -27,8 +26,8 @@ func (s *Server) showActivity(w io.Writer, args []string) error {
 	if files, ok := openFiles(); ok {
 		fmt.Fprintf(&b, "open_files: %d\n", files)
 	}
-	fmt.Fprintf(&b, "uptime: %d\n", int(time.Since(s.Started).Seconds()))
-	_, err := io.WriteString(w, b.String())
+	fmt.Fprintf(&b, "uptime: %d\n", int(time.Since(c.Started).Seconds()))
+	_, err := c.out.WriteString(b.String())
 	return err
 }
 

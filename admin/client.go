@@ -11,25 +11,32 @@ import (
 	"syscall"
 )
 
-// errorMark begins an answer that is an error, after `set severity-output
-// number`.
-const errorMark = "[3]: "
+// What messages begin with after `set severity-output number`: errors, and what is
+// told.
+const (
+	errorMark = "[3]: "
+	infoMark  = "[6]: "
+)
+
+// unknownMark begins the answer to a command that does not exist, which to HAProxy
+// is no error.
+const unknownMark = infoMark + "Unknown command: "
 
 // A RefusedError is an answer of the socket that is an error.
 type RefusedError string
 
 func (e RefusedError) Error() string { return string(e) }
 
-// Do sends one command to the socket at path and copies the answer, without
+// Do sends one command to the socket of that name and copies the answer, without
 // the empty line that ends it, to w. The error is a [RefusedError] where the
 // answer is one.
-func Do(path, command string, w io.Writer) error {
-	c, err := net.Dial("unix", path)
+func Do(socket, command string, w io.Writer) error {
+	c, err := net.Dial(network(socket), socket)
 	if errors.Is(err, syscall.EACCES) {
-		return fmt.Errorf("the socket %s is another user's; run this as who runs `peersd serve`, or as root", path)
+		return fmt.Errorf("the socket %s is another user's; run this as who runs `peersd serve`, or as root", socket)
 	}
 	if err != nil {
-		return fmt.Errorf("no peersd answers at %s: %w; start `peersd serve`, or name its socket with --socket", path, errors.Unwrap(err))
+		return fmt.Errorf("no peersd answers at %s: %w; start `peersd serve`, or name its socket with --socket", socket, errors.Unwrap(err))
 	}
 	defer c.Close()
 	if _, err := fmt.Fprintf(c, "set severity-output number;%s\n", command); err != nil {
@@ -38,17 +45,21 @@ func Do(path, command string, w io.Writer) error {
 	r := bufio.NewReaderSize(c, 65536)
 	first, err := r.ReadString('\n') // the answer to the first command
 	if err != nil {
-		return fmt.Errorf("no answer from %s: %w", path, err)
+		return fmt.Errorf("no answer from %s: %w", socket, err)
 	}
 	if first != "\n" {
 		return RefusedError(strings.TrimSpace(first))
 	}
-	if mark, _ := r.Peek(len(errorMark)); string(mark) == errorMark {
+	beginning, _ := r.Peek(len(unknownMark))
+	switch {
+	case bytes.HasPrefix(beginning, []byte(errorMark)), string(beginning) == unknownMark:
 		text, err := io.ReadAll(r)
 		if err != nil {
 			return err
 		}
 		return RefusedError(bytes.TrimSpace(text[len(errorMark):]))
+	case bytes.HasPrefix(beginning, []byte(infoMark)):
+		r.Discard(len(infoMark))
 	}
 	return copyAnswer(w, r)
 }

@@ -24,6 +24,8 @@ func TestDo(t *testing.T) {
 		{"an error", "[3]: No such table\n\n", "", "No such table"},
 		{"an error of two lines", "[3]: No\nsuch table\n\n", "", "No\nsuch table"},
 		{"an error's mark within a line", "a [3]: \n\n", "a [3]: \n", ""},
+		{"a message", "[6]: a\nb\n\n", "a\nb\n", ""},
+		{"an unknown command", "[6]: Unknown command: 'frob', but\n  help\n\n", "", "Unknown command: 'frob', but\n  help"},
 		{"cut short", "a\nb\n", "a\nb\n", "cut short"},
 		{"cut short in a line", "a\nb", "a\nb", "cut short"},
 		{"cut short after a huge line", huge + "\n", huge + "\n", "cut short"},

@@ -31,6 +31,11 @@ func appendHead(b []byte, t *table.Table) []byte {
 // appendEntry appends the line of entry i. u is scratch.
 func appendEntry(b []byte, batch *table.Batch, i int, now time.Time, u *protocol.Update) []byte {
 	batch.Update(i, now, u)
+	return appendUpdate(b, batch, i, u)
+}
+
+// appendUpdate is appendEntry where u holds the entry already.
+func appendUpdate(b []byte, batch *table.Batch, i int, u *protocol.Update) []byte {
 	layout := batch.Layout()
 	b = strconv.AppendUint(append(b, "0x"...), batch.ID(i), 16)
 	b = appendKey(append(b, ": key="...), layout.KeyType, u.Key)

@@ -3,7 +3,7 @@ package admin
 import (
 	"bufio"
 	"bytes"
-	"io"
+	"context"
 	"net"
 	"strings"
 	"testing"
@@ -15,62 +15,49 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// FuzzLine sends anything to the socket: each command of the first line has its
-// answer, which an empty line ends, and nothing else comes.
-func FuzzLine(f *testing.F) {
+// FuzzConversation sends anything to the socket: each line that is answered has an
+// end to its answer, and a line that is cut short is not answered.
+func FuzzConversation(f *testing.F) {
 	for _, c := range commands {
 		f.Add([]byte(c.name + "\n"))
 		f.Add([]byte("set severity-output number;" + c.name + " t1; " + c.name + " x y\r\nmore\n"))
+		f.Add([]byte("prompt\n" + c.name + " mypeers/t2 key k\n"))
 	}
 	f.Add([]byte("show table mypeers/t2;;;show tables"))
 	f.Add([]byte(strings.Repeat(";", maxLine) + "\n"))
 	f.Add([]byte(strings.Repeat("x", maxLine+1)))
 	f.Add([]byte("set severity-output string;show \xff\x00table\n"))
+	f.Add([]byte("prompt i\nset table /t2 key \\\n data.gpc0 1 expire 1d\nclear table /t2 <<x\ny\nx\n"))
 	now := time.Now()
-	s := &Server{Tables: table.NewSet("mypeers", now), Started: now, Log: zerolog.Nop()}
-	t2 := protocol.Definition{ID: 2, Name: "/t2", KeyType: protocol.KeyString, KeyLen: 33}
-	fill(s.Tables, now, &t2, protocol.Update{Key: []byte("k")})
+	s := &Server{Tables: table.NewSet("mypeers", now), Listen: []string{"127.0.0.1:10001"}, Started: now, Log: zerolog.Nop()}
+	t2 := definition("/t2", protocol.KeyString, 33, protocol.GPC0, protocol.GPCRateArray)
+	fill(s.Tables, now, &t2, protocol.Update{Key: []byte("k"), Values: make([]uint64, 10)})
 	s.Hub = peersync.New(peersync.Config{Names: []string{"peersd"}, Tables: s.Tables})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		answer := exchange(t, s, in)
-		line, _, ended := bytes.Cut(in, []byte{'\n'})
+		c := &sentConn{in: bytes.NewReader(in)}
+		newCLI(context.Background(), s, c).converse()
+		answer := c.out.Bytes()
 		switch {
-		case len(line) > maxLine || ended && len(line) == maxLine:
-			if !bytes.HasPrefix(answer, []byte("The line is longer")) {
-				t.Errorf("a line of %d bytes is answered with %.100q", len(line), answer)
-			}
-		default:
-			ends := bytes.Count(answer, []byte("\n\n"))
-			if bytes.HasPrefix(answer, []byte{'\n'}) {
-				ends++
-			}
-			if commands := bytes.Count(line, []byte{';'}) + 1; ends < 1 || ends > commands || !bytes.HasSuffix(answer, []byte{'\n'}) {
-				t.Errorf("%d commands have %d answers: %.100q", commands, ends, answer)
-			}
+		case len(answer) == 0:
+		case !bytes.ContainsRune(in, '\n') && len(in) < maxLine:
+			t.Errorf("%.100q is answered with %.100q", in, answer)
+		case answer[len(answer)-1] != '\n' && !bytes.HasSuffix(answer, []byte("> ")) && !bytes.HasSuffix(answer, []byte("+ ")):
+			t.Errorf("%.100q is answered with ...%.100q", in, answer[max(0, len(answer)-100):])
 		}
 	})
 }
 
-// exchange sends in, and its end, and returns the whole answer.
-func exchange(t *testing.T, s *Server, in []byte) []byte {
-	ours, theirs := net.Pipe()
-	ours.SetDeadline(time.Now().Add(10 * time.Second))
-	go func() {
-		s.answer(theirs)
-		theirs.Close()
-	}()
-	go func() {
-		ours.Write(in) // what is behind the first line is never read
-		if !bytes.ContainsRune(in, '\n') && len(in) <= maxLine {
-			ours.Write([]byte{'\n'})
-		}
-	}()
-	answer, err := io.ReadAll(ours)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer
+// A sentConn is a connection on which all is said, and all answers are kept.
+type sentConn struct {
+	net.Conn
+	in  *bytes.Reader
+	out bytes.Buffer
 }
+
+func (c *sentConn) Read(b []byte) (int, error)       { return c.in.Read(b) }
+func (c *sentConn) Write(b []byte) (int, error)      { return c.out.Write(b) }
+func (c *sentConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *sentConn) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzAnswer reads anything as the answer to a command: it is passed on as it is but
 // for the line that ends it, or it is said to be cut short.

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -30,7 +31,9 @@ type running struct {
 	ended  chan struct{}
 }
 
-func start(t *testing.T) *running {
+func start(t *testing.T) *running { return startAt(t, Operator) }
+
+func startAt(t *testing.T, level Level) *running {
 	t.Helper()
 	now := time.Now()
 	r := &running{t: t, path: filepath.Join(t.TempDir(), "s"), tables: table.NewSet("mypeers", now), ended: make(chan struct{})}
@@ -48,8 +51,8 @@ func start(t *testing.T) *running {
 		Tables: r.tables,
 		Log:    zerolog.Nop(),
 	})
-	s := &Server{Tables: r.tables, Hub: hub, Listen: []string{"127.0.0.1:10001"}, Started: now, Log: zerolog.Nop()}
-	l, err := Listen(r.path)
+	s := &Server{Level: level, Tables: r.tables, Hub: hub, Listen: []string{"127.0.0.1:10001"}, Version: "1.2.3", Started: now, Log: zerolog.Nop()}
+	l, err := Listen(r.path, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,37 +107,32 @@ var numbers = regexp.MustCompile(`0x[0-9a-f]+:`)
 func TestCommands(t *testing.T) {
 	r := start(t)
 	tests := []struct{ name, line, want string }{
-		{"all tables", "show table\n", headT1 + headT2 + headsT3 + "\n"},
+		{"all tables, the last first", "show table\n", headsT3 + headT2 + headT1 + "\n"},
 		{"one table, empty", "show table t1\n", headT1 + "\n"},
 		{"one table, by its full name", "show table mypeers/t2\n", headT2 + "P key=k use=0 exp=0 shard=0\n\n"},
 		{"one table, by its name on the wire", "show table /t2\n", headT2 + "P key=k use=0 exp=0 shard=0\n\n"},
 		{"all of a name", "show table t3\n", headsT3 + "\n"},
 		{"no such table", "show table nope\n", "No such table\n\n"},
-		{"a filter", "show table t1 data.gpc0 gt 1\n", "Only a table's name is understood here: show table <table>\n\n"},
 		{"no such section", "show peers nope\n", "No such peers\n\n"},
-		{"unknown", "frob t1\n", "Unknown command: 'frob t1'; 'help' lists those that exist.\n\n"},
-		{"half of one", "show\n", "Unknown command: 'show'; 'help' lists those that exist.\n\n"},
-		{"more than one", "show tablets\n", "Unknown command: 'show tablets'; 'help' lists those that exist.\n\n"},
 		{"limits of something", "show limits t1\n", "Nothing more is understood here: show limits\n\n"},
 		{"what tables take, of one", "show tables t1\n", "Nothing more is understood here: show tables\n\n"},
-		{"spaces", "  show \t table  t1 \n", headT1 + "\n"},
-		{"no line feed", "show table t1", headT1 + "\n"},
-		{"carriage return", "show table t1\r\n", headT1 + "\n"},
-		{"only the first line", "show table t1\nshow table t3\n", headT1 + "\n"},
+		{"the version", "show version\n", "1.2.3\n\n"},
 
-		{"several", "show table t1;show table nope; show table t3\n", headT1 + "\nNo such table\n\n" + headsT3 + "\n"},
-		{"nothing between", ";show table t1; ;\n", "\n" + headT1 + "\n\n\n"},
-		{"nothing", "\n", "\n"},
-
-		{"severity as a number", "set severity-output number;show table nope;show table t1\n", "\n[3]: No such table\n\n" + headT1 + "\n"},
-		{"severity as a word", "set severity-output string;show table nope\n", "\n[err]: No such table\n\n"},
-		{"severity again", "set severity-output number;set severity-output none;show table nope\n", "\n\nNo such table\n\n"},
-		{"severity in another way", "set severity-output colour\n", "one of 'none', 'number', 'string' is a required argument\n\n"},
-		{"severity in no way", "set severity-output\n", "one of 'none', 'number', 'string' is a required argument\n\n"},
-
-		{"a line of 16384 bytes", strings.Repeat(" ", 16370) + "show table t1\n", headT1 + "\n"},
-		{"a line of 16385 bytes", strings.Repeat(" ", 16371) + "show table t1\n", "The line is longer than 16384 bytes.\n\n"},
+		{"no variable", "show env PEERSD_NOPE\n", "Variable not found\n\n"},
+		{"a variable", "show env PEERSD_TEST\n", "PEERSD_TEST=x y\n\n"},
+		{"no streams", "show sess\n", "\n"},
+		{"no streams at all", "show sess all\n", "\n"},
+		{"no such stream", "show sess 0x1\n", "Session not found.\n\n"},
+		{"no such option", "show sess zz\n", "Unsupported option 'zz', try 'help' for more info.\n\n"},
+		{"no proxies", "show stat\n", statHeader + "\n"},
+		{"no proxies, typed", "show stat typed\n", "\n"},
+		{"no proxies, in JSON", "show stat json\n", "[]\n\n"},
+		{"of a proxy by its number", "show stat 1 2 3\n", statHeader + "\n"},
+		{"of a proxy by its name", "show stat be1 2 3\n", "No such proxy.\n\n"},
+		{"of proxies", "show stat domain proxy\n", statHeader + "\n"},
+		{"of something else", "show stat domain dns\n", "Invalid statistics domain.\n\n"},
 	}
+	t.Setenv("PEERSD_TEST", "x y")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := numbers.ReplaceAllString(r.ask(tt.line), "P"); got != tt.want {
@@ -186,24 +184,21 @@ func TestShowLimits(t *testing.T) {
 	}
 }
 
-func TestHelpHasAllCommands(t *testing.T) {
-	got := start(t).ask("help\n")
-	for _, c := range commands {
-		if !strings.Contains(got, "\n  "+c.name+" ") {
-			t.Errorf("no %s in:\n%s", c.name, got)
-		}
-	}
-}
-
 func TestShowPeers(t *testing.T) {
 	r := start(t)
 	got := numbers.ReplaceAllString(r.ask("show peers mypeers\n"), "P")
 	got = regexp.MustCompile(`\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\]`).ReplaceAllString(got, "[NOW]")
-	const want = `P [NOW] id=mypeers disabled=0 flags=0x0 resync_timeout=<NEVER> task_calls=0
-  P id=peersd(local,inactive) addr=127.0.0.1:10001 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
-  P id=host1(local,inactive) addr=127.0.0.1:10001 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
+	const want = `P [NOW] id=mypeers disabled=0 flags=0x1 resync_timeout=<NEVER> task_calls=0
   P id=lb1(remote,inactive) addr=127.0.0.1:10000 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
-        heard=<NEVER> tx_hbt=0 rx_hbt=0 no_hbt=0 new_conn=0 proto_err=0 coll=0
+        reconnect=<NEVER> heartbeat=<NEVER> confirm=0 tx_hbt=0 rx_hbt=0 no_hbt=0 new_conn=0 proto_err=0 coll=0
+        flags=0x0
+        heard=<NEVER>
+  P id=peersd(local,inactive) addr=127.0.0.1:10001 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
+        reconnect=<NEVER> heartbeat=<NEVER> confirm=0 tx_hbt=0 rx_hbt=0 no_hbt=0 new_conn=0 proto_err=0 coll=0
+        flags=0x0
+  P id=host1(local,inactive) addr=127.0.0.1:10001 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
+        reconnect=<NEVER> heartbeat=<NEVER> confirm=0 tx_hbt=0 rx_hbt=0 no_hbt=0 new_conn=0 proto_err=0 coll=0
+        flags=0x0
 
 `
 	if got != want {
@@ -234,7 +229,9 @@ func TestDumpIsBounded(t *testing.T) {
 		out           lineCounter
 	)
 	runtime.ReadMemStats(&before)
-	err := dump(&out, t1)
+	c := &cli{ctx: context.Background(), out: bufio.NewWriter(&out)}
+	err := c.dump(t1, nil)
+	c.out.Flush()
 	runtime.ReadMemStats(&after)
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 1<<20 {
 		t.Errorf("%d bytes allocated", allocated)
@@ -266,9 +263,11 @@ func TestClientDisappears(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := dump(&out, t1); err != nil {
+	c := &cli{ctx: context.Background(), out: bufio.NewWriter(&out)}
+	if err := c.dump(t1, nil); err != nil {
 		t.Fatal(err)
 	}
+	c.out.Flush()
 	if all, free := bytes.Count(out.Bytes(), []byte(" use=")), bytes.Count(out.Bytes(), []byte(" use=0 ")); all != 20_000 || free != all {
 		t.Errorf("of %d entries %d are not in use", all, free)
 	}
@@ -301,51 +300,5 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	}
 	if _, err := os.Lstat(r.path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
-	}
-}
-
-func TestListen(t *testing.T) {
-	dir := t.TempDir()
-	path := func(name string) string { return filepath.Join(dir, name) }
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path("stale")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale.SetUnlinkOnClose(false)
-	stale.Close()
-	inUse, err := net.Listen("unix", path("in-use"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inUse.Close()
-	if err := os.WriteFile(path("file"), []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{
-		"new":         "",
-		"stale":       "",
-		"in-use":      "is in use by another process; choose another one with --socket",
-		"file":        "is no socket; choose another path with --socket",
-		"nowhere/new": "no such file or directory; choose another one with --socket",
-	} {
-		t.Run(name, func(t *testing.T) {
-			l, err := Listen(path(name))
-			if want != "" {
-				if err == nil || !strings.Contains(err.Error(), want) {
-					t.Errorf("error %v, want %q", err, want)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			if info, err := os.Lstat(path(name)); err != nil || info.Mode() != os.ModeSocket|0o600 {
-				t.Errorf("mode %v, %v", info.Mode(), err)
-			}
-		})
-	}
-	if b, err := os.ReadFile(path("file")); string(b) != "precious" || err != nil {
-		t.Errorf("the file is %q, %v", b, err)
 	}
 }

@@ -2,21 +2,20 @@ package admin
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"text/tabwriter"
 )
 
 // showTables writes a line a table, which HAProxy has no command for: numbers
 // without units, memory in bytes.
-func (s *Server) showTables(w io.Writer, args []string) error {
+func (c *cli) showTables(args []string) error {
 	if len(args) > 0 {
 		return refusal("Nothing more is understood here: show tables\n")
 	}
 	var b strings.Builder
 	columns := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(columns, "entries\tsize\tmemory\tper entry\tmerged\tstale\texpired\tevicted\trefused\tdropped\t  # table")
-	for _, t := range s.Tables.Tables() {
+	for _, t := range c.Tables.Tables() {
 		n := t.Stats()
 		size := "-"
 		if n.Size > 0 {
@@ -26,11 +25,11 @@ func (s *Server) showTables(w io.Writer, args []string) error {
 			n.Merged, n.Stale, n.Expired, n.Evicted, n.Refused, n.Dropped, t.FullName(), t.KeySpec())
 	}
 	columns.Flush()
-	fmt.Fprintf(&b, "# memory of all tables: %d", s.Tables.Memory())
-	if limit := s.Tables.MemoryLimit(); limit > 0 {
+	fmt.Fprintf(&b, "# memory of all tables: %d", c.Tables.Memory())
+	if limit := c.Tables.MemoryLimit(); limit > 0 {
 		fmt.Fprintf(&b, " of %d", limit)
 	}
 	b.WriteString("\n")
-	_, err := io.WriteString(w, b.String())
+	_, err := c.out.WriteString(b.String())
 	return err
 }

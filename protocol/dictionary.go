@@ -16,6 +16,11 @@ type DictionaryReader struct {
 	defined [DictionarySize + 1]bool
 }
 
+// Strings are what the ids from 1 on stand for, "" where one was not defined.
+func (r *DictionaryReader) Strings() [DictionarySize]string {
+	return [DictionarySize]string(r.strings[1:])
+}
+
 // parse reads a dictionary value: its length, then an id, then, where bytes
 // remain, the string that (re)defines the id. A length of 0 is no value. It
 // allocates only where an id gets another string.
@@ -56,6 +61,11 @@ type DictionaryWriter struct {
 	// next and prev are a ring of ids from the most recently used one, with
 	// 0 as its root.
 	next, prev [DictionarySize + 1]uint8
+}
+
+// Strings are what the ids from 1 on stand for, "" where one was not used.
+func (w *DictionaryWriter) Strings() [DictionarySize]string {
+	return [DictionarySize]string(w.strings[1:])
 }
 
 // append appends a dictionary value: s by its id alone where the peer knows

@@ -3,6 +3,7 @@ package peersync
 import (
 	"time"
 
+	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/sync/session"
 )
 
@@ -20,6 +21,10 @@ type PeerStatus struct {
 	Learned       bool // its lesson to us is over
 	Lesson        session.Lesson
 	Session       session.Stats
+	Tables        []session.TableStatus
+	// Sent and Received are the server keys that either side knows by a number
+	// from 1 on, "" where a number is free.
+	Sent, Received [protocol.DictionarySize]string
 
 	// Over all sessions.
 	LastStatus     int // of the last handshake; 0 is none yet
@@ -67,6 +72,8 @@ func (l *link) snapshot() PeerStatus {
 	p.Learned = c.session.Learned()
 	p.Lesson = c.session.Lesson(time.Now())
 	p.Session = c.session.Stats()
+	p.Tables = c.session.TableStatus()
+	p.Sent, p.Received = c.session.Dictionaries()
 	return p
 }
 

@@ -141,7 +141,7 @@ func serve(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	socket, err := admin.Listen(c.Socket)
+	socket, err := admin.Listen(c.Socket, 0o600)
 	if err != nil {
 		for _, l := range listeners {
 			l.Close()
@@ -159,7 +159,7 @@ func serve(args []string, stdout io.Writer) error {
 	hub := peersync.New(peersync.Config{
 		Names: c.Names(), Peers: c.Peers, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Limits: c.PeerLimits, Log: log,
 	})
-	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Started: started, Log: log}
+	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Version: versionString(), Started: started, Log: log}
 	var wg sync.WaitGroup
 	wg.Go(func() { runtime.Serve(ctx, socket) })
 	log.Info().Str("version", versionString()).Strs("names", c.Names()).Strs("listen", c.Listen).

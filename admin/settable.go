@@ -1,0 +1,96 @@
+package admin
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/table"
+)
+
+var setting = verb{
+	required: "Required arguments: <table> key <key> [data.<store_data_type> <value>]* or <table> ptr <ptr> [data.<store_data_type> <value>]*\n",
+	gerund:   "Inserting keys into",
+	entry:    (*cli).setEntry,
+}
+
+func (c *cli) setTable(args []string) error { return c.onTable(&setting, args) }
+
+// setEntry orders the values that the words name, and makes the entry where there
+// is none. As with HAProxy, what stands in front of what is refused is done; but
+// not where it is the lifetime that is refused.
+func (c *cli) setEntry(t *table.Table, e *selected) error {
+	def := t.Definition()
+	u := protocol.Update{Key: bytes.Clone(e.key)}
+	e.batch.Release() // an entry that is being read would have to be copied
+	lifetime, words, err := cutLifetime(&def, e.rest)
+	if err != nil {
+		return err
+	}
+	if u.Timed = lifetime > 0; u.Timed {
+		u.Remaining = uint32(lifetime.Milliseconds())
+	}
+	fields, values, err := parseFields(&def, words)
+	u.Values = values
+	if !t.SourceOf(fields).Merge(time.Now(), &u, table.Ordered) {
+		return refusal("Unable to allocate a new entry\n")
+	}
+	c.Hub.Wake()
+	return err
+}
+
+// cutLifetime cuts "expire <time>" from the end of words, which HAProxy does not
+// have. The lifetime is 0 without.
+func cutLifetime(def *protocol.Definition, words []string) (lifetime time.Duration, rest []string, err error) {
+	n := len(words)
+	switch {
+	case n > 0 && words[n-1] == "expire":
+		return 0, nil, refusal("expire needs a time, as in 10m; a number without a unit is of milliseconds\n")
+	case n < 2 || words[n-2] != "expire":
+		return 0, words, nil
+	}
+	lifetime, ok := parseTime(words[n-1], time.Millisecond)
+	if !ok || lifetime == 0 {
+		return 0, nil, refusal(fmt.Sprintf("'%s' is no time to live, as in 10m, of at most %dms\n", words[n-1], math.MaxInt32))
+	}
+	if most := time.Duration(def.Expire) * time.Millisecond; most > 0 && lifetime > most {
+		return 0, nil, refusal(fmt.Sprintf("HAProxy forgets an entry of this table after %dms; that is the longest for expire\n", def.Expire))
+	}
+	return lifetime, words[:n-2], nil
+}
+
+// parseFields reads names of values and values, up to the first that is refused.
+func parseFields(def *protocol.Definition, words []string) (fields []table.Field, values []uint64, err error) {
+	for i := 0; i < len(words); i += 2 {
+		name, found := strings.CutPrefix(words[i], "data.")
+		if !found {
+			return fields, values, refusal("\"data.<type>\" followed by a value expected\n")
+		}
+		f, v, err := parseSetting(def, name, word(words, i+1))
+		if err != nil {
+			return fields, values, err
+		}
+		fields, values = append(fields, f), appendWords(values, f.Type.Kind(), v)
+	}
+	return fields, values, nil
+}
+
+func parseSetting(def *protocol.Definition, name, value string) (f table.Field, v int64, err error) {
+	f, known := parseField(name)
+	if !known {
+		return f, 0, refusal("Unknown data type\n")
+	}
+	if !stored(def, f) {
+		return f, 0, refusal("Data type not stored in this table\n")
+	}
+	if v, known = parseValue(value); !known {
+		return f, 0, refusal("Require a valid integer value to store\n")
+	}
+	if f.Element >= elements(def, f.Type) {
+		return f, 0, refusal("index out of range in this data array\n")
+	}
+	return f, v, nil
+}

@@ -1,0 +1,166 @@
+package admin
+
+import (
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/table"
+)
+
+// atOnce is how many entries are held at once while a table is gone through. No
+// lock is held while an answer is written.
+const atOnce = 200
+
+// A verb is what `show table`, `set table` and `clear table` do that is not alike.
+type verb struct {
+	required string // what is said where arguments are missing
+	gerund   string // what can't be done with keys of some types
+	// entry is done with the entry of a key, which is empty where an entry is
+	// looked for by its id; it does not have to be there.
+	entry func(c *cli, t *table.Table, e *selected) error
+	// entries is done with those that pass the filters; nil where a verb is not
+	// for several.
+	entries func(c *cli, t *table.Table, filters []filter) error
+}
+
+// A selected entry is one that a command names.
+type selected struct {
+	key   []byte
+	rest  []string // the words behind its name
+	batch table.Batch
+}
+
+const unsupportedKeys = " tables of type other than ip, ipv6, string and integer is not supported\n"
+
+// onTable does what a verb says with what args name. Where there are several tables
+// of that name, HAProxys have defined it in different ways, and it is done with
+// each, as far as it can be.
+func (c *cli) onTable(v *verb, args []string) error {
+	if len(args) == 0 {
+		return refusal(v.required)
+	}
+	found := c.Tables.Lookup(args[0])
+	if len(found) == 0 {
+		return refusal("No such table\n")
+	}
+	var refused error
+	done := false
+	for _, t := range found {
+		switch err := c.onOne(v, t, args[1:]); {
+		case err == nil:
+			done = true
+		case !errors.As(err, new(refusal)):
+			return err
+		case refused == nil:
+			refused = err
+		}
+	}
+	if done {
+		return nil
+	}
+	return refused
+}
+
+func (c *cli) onOne(v *verb, t *table.Table, args []string) error {
+	switch {
+	case word(args, 0) == "key":
+		return c.onKey(v, t, args)
+	case word(args, 0) == "ptr":
+		return c.onID(v, t, args)
+	case len(args) > 0 && !strings.HasPrefix(args[0], "data."):
+		return refusal(v.required)
+	case v.entries == nil && len(args) == 0:
+		return nil
+	case v.entries == nil:
+		return refusal("content-based lookup is only supported with the \"show\" and \"clear\" actions\n")
+	}
+	def := t.Definition()
+	filters, err := parseFilters(&def, args)
+	if err != nil {
+		return err
+	}
+	return v.entries(c, t, filters)
+}
+
+func (c *cli) onKey(v *verb, t *table.Table, args []string) error {
+	if len(args) < 2 {
+		return refusal("Key value expected\n")
+	}
+	key, ok := parseKey(t, args[1])
+	if !ok {
+		return refusal("Invalid key\n")
+	}
+	e := &selected{key: key, rest: args[2:]}
+	if err := c.mayName(v, t); err != nil {
+		return err
+	}
+	t.Find(key, time.Now(), &e.batch)
+	defer e.batch.Release()
+	return v.entry(c, t, e)
+}
+
+func (c *cli) onID(v *verb, t *table.Table, args []string) error {
+	digits, found := strings.CutPrefix(word(args, 1), "0x")
+	if !found {
+		return refusal("Pointer expected (0xffff notation)\n")
+	}
+	id, err := strconv.ParseUint(digits, 16, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return refusal("Malformed ptr.\n")
+	}
+	e := &selected{rest: args[2:]}
+	t.FindID(id, time.Now(), &e.batch)
+	defer e.batch.Release()
+	if e.batch.Len() == 0 {
+		return refusal("No entry can be found matching ptr.\n")
+	}
+	if err := c.mayName(v, t); err != nil {
+		return err
+	}
+	var u protocol.Update
+	e.batch.Update(0, time.Now(), &u)
+	e.key = u.Key
+	return v.entry(c, t, e)
+}
+
+// mayName refuses to name single entries of a table, where HAProxy does.
+func (c *cli) mayName(v *verb, t *table.Table) error {
+	if t.KeyType() == protocol.KeyBinary {
+		return refusal(v.gerund + unsupportedKeys)
+	}
+	return c.allow(Operator)
+}
+
+// walk calls do with each entry of t that passes the filters, some at a time, and
+// done after these.
+func (c *cli) walk(t *table.Table, filters []filter, do func(b *table.Batch, i int, now time.Time, u *protocol.Update), done func() error) error {
+	var (
+		cursor table.Cursor
+		batch  table.Batch
+		u      protocol.Update
+	)
+	for {
+		now := time.Now()
+		t.Walk(&cursor, atOnce, now, &batch)
+		if batch.Len() == 0 {
+			return nil
+		}
+		for i := range batch.Len() {
+			batch.Update(i, now, &u)
+			if passes(filters, batch.Layout(), batch.Definition(), &u) {
+				do(&batch, i, now, &u)
+			}
+		}
+		batch.Release()
+		if err := done(); err != nil {
+			return err
+		}
+		if c.ctx.Err() != nil {
+			return net.ErrClosed
+		}
+	}
+}
