@@ -107,7 +107,7 @@ var numbers = regexp.MustCompile(`0x[0-9a-f]+:`)
 func TestCommands(t *testing.T) {
 	r := start(t)
 	tests := []struct{ name, line, want string }{
-		{"all tables, the last first", "show table\n", headsT3 + headT2 + headT1 + "\n"},
+		{"all tables", "show table\n", headT1 + headT2 + headsT3 + "\n"},
 		{"one table, empty", "show table t1\n", headT1 + "\n"},
 		{"one table, by its full name", "show table mypeers/t2\n", headT2 + "P key=k use=0 exp=0 shard=0\n\n"},
 		{"one table, by its name on the wire", "show table /t2\n", headT2 + "P key=k use=0 exp=0 shard=0\n\n"},

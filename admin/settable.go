@@ -14,6 +14,7 @@ import (
 var setting = verb{
 	required: "Required arguments: <table> key <key> [data.<store_data_type> <value>]* or <table> ptr <ptr> [data.<store_data_type> <value>]*\n",
 	gerund:   "Inserting keys into",
+	changes:  true,
 	entry:    (*cli).setEntry,
 }
 

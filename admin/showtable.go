@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"slices"
 	"time"
 
 	"github.com/peersd/peersd/protocol"
@@ -15,14 +14,13 @@ var showing = verb{
 	entries:  (*cli).dump,
 }
 
-// showTable shows all tables, those that were defined last first as in HAProxy, or
-// entries of one.
+// showTable shows all tables, or entries of one.
 func (c *cli) showTable(args []string) error {
 	if len(args) > 0 {
 		return c.onTable(&showing, args)
 	}
 	var b []byte
-	for _, t := range slices.Backward(c.Tables.Tables()) {
+	for _, t := range c.Tables.Tables() {
 		b = appendHead(b, t)
 	}
 	_, err := c.out.Write(b)

@@ -19,6 +19,7 @@ const atOnce = 200
 type verb struct {
 	required string // what is said where arguments are missing
 	gerund   string // what can't be done with keys of some types
+	changes  bool   // entries
 	// entry is done with the entry of a key, which is empty where an entry is
 	// looked for by its id; it does not have to be there.
 	entry func(c *cli, t *table.Table, e *selected) error
@@ -71,12 +72,13 @@ func (c *cli) onOne(v *verb, t *table.Table, args []string) error {
 		return c.onKey(v, t, args)
 	case word(args, 0) == "ptr":
 		return c.onID(v, t, args)
-	case len(args) > 0 && !strings.HasPrefix(args[0], "data."):
+	case len(args) > 0 && !strings.HasPrefix(args[0], "data."), len(args) == 0 && v.entries == nil:
 		return refusal(v.required)
-	case v.entries == nil && len(args) == 0:
-		return nil
 	case v.entries == nil:
 		return refusal("content-based lookup is only supported with the \"show\" and \"clear\" actions\n")
+	}
+	if err := c.mayGoThrough(v); err != nil {
+		return err
 	}
 	def := t.Definition()
 	filters, err := parseFilters(&def, args)
@@ -133,6 +135,15 @@ func (c *cli) mayName(v *verb, t *table.Table) error {
 		return refusal(v.gerund + unsupportedKeys)
 	}
 	return c.allow(Operator)
+}
+
+// mayGoThrough refuses to change many entries. That others are not shown is told
+// with the table's head.
+func (c *cli) mayGoThrough(v *verb) error {
+	if v.changes {
+		return c.allow(Operator)
+	}
+	return nil
 }
 
 // walk calls do with each entry of t that passes the filters, some at a time, and

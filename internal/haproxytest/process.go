@@ -76,7 +76,7 @@ func start(r Release, o Options, args ...string) (*Process, error) {
 // name the right lines of the other.
 func (p *Process) exec(args []string) error {
 	base, config := filepath.Join(p.dir, "base.cfg"), filepath.Join(p.dir, "haproxy.cfg")
-	global := fmt.Sprintf("global\n\tstats socket %s level admin mode 600\n\tnbthread 1\n\tfd-hard-limit 20000\n", p.socket())
+	global := fmt.Sprintf("global\n\tstats socket %s level admin mode 600\n\tnbthread 1\n\tfd-hard-limit 20000\n", p.Socket())
 	if err := errors.Join(os.WriteFile(base, []byte(global), 0o600), os.WriteFile(config, []byte(p.options.Config), 0o600)); err != nil {
 		return err
 	}
@@ -134,11 +134,12 @@ func (p *Process) waitReady() error {
 	}
 }
 
-func (p *Process) socket() string { return filepath.Join(p.dir, "haproxy.sock") }
+// Socket is the path of the runtime socket.
+func (p *Process) Socket() string { return filepath.Join(p.dir, "haproxy.sock") }
 
 // Command sends one command to the runtime socket and returns the answer.
 func (p *Process) Command(cmd string) (string, error) {
-	conn, err := net.DialTimeout("unix", p.socket(), commandTimeout)
+	conn, err := net.DialTimeout("unix", p.Socket(), commandTimeout)
 	if err != nil {
 		return "", err
 	}
