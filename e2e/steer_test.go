@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/peersd/peersd/internal/haproxytest"
+)
+
+// values reports how the values of a key differ from those that are wanted, written as
+// `show table` writes them; "" is that there is no such entry.
+func values(s shower, name, key, want string) error {
+	t, err := s.table(name)
+	if err != nil {
+		return err
+	}
+	got := ""
+	if e, ok := t.ByKey()[key]; ok {
+		var all []string
+		for _, f := range e.Data {
+			all = append(all, f.Name+"="+f.Value)
+		}
+		got = strings.Join(all, " ")
+	}
+	if got != want {
+		return fmt.Errorf("table %s: %s has %q, want %q", name, key, got, want)
+	}
+	return nil
+}
+
+// What is set on peersd is set on every HAProxy, and what is cleared there reads
+// zero: HAProxy can't be told to delete an entry. A change that a HAProxy makes
+// after that is a new entry.
+func TestSetAndClearReachHAProxys(t *testing.T) {
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		host := haproxytest.Host(t)
+		tables := []string{
+			"table t1 type ip size 1k expire 1h store gpt0,http_req_cnt,http_req_rate(1h)",
+			"table forever type ip size 1k store gpt0,http_req_cnt,http_req_rate(1h)",
+		}
+		lb1 := hap{r.Start(t, "lb1", peersSection(host, 2, tables...))}
+		lb2 := hap{r.Start(t, "lb2", peersSection(host, 2, tables...))}
+		d := startDaemon(t, host, 2)
+		eventually(t, 10*time.Second, "peersd has both lessons", func() error {
+			if err := d.established("lb2"); err != nil {
+				return err
+			}
+			return d.established("lb1")
+		})
+		for _, name := range []string{"mypeers/t1", "mypeers/forever"} {
+			everywhere := func(what, want string) {
+				t.Helper()
+				for _, s := range []shower{lb1, lb2} {
+					eventually(t, 5*time.Second, what, func() error { return values(s, name, "10.0.0.1", want) })
+				}
+			}
+			lb1.MustCommand(t, "set table "+name+" key 10.0.0.1 data.http_req_cnt 5 data.http_req_rate 6")
+			eventually(t, 5*time.Second, "peersd has it", func() error { return values(d, name, "10.0.0.1", "gpt0=0 http_req_cnt=5 http_req_rate(3600000)=6") })
+			everywhere("both have it", "gpt0=0 http_req_cnt=5 http_req_rate(3600000)=6")
+
+			d.ask("set table " + name + " key 10.0.0.1 data.gpt0 1\n")
+			everywhere("the tag is set, and nothing else", "gpt0=1 http_req_cnt=5 http_req_rate(3600000)=6")
+
+			d.ask("clear table " + name + " key 10.0.0.1\n")
+			everywhere("all is zero", "gpt0=0 http_req_cnt=0 http_req_rate(3600000)=0")
+			if err := values(d, name, "10.0.0.1", ""); err != nil {
+				t.Error(err)
+			}
+
+			lb2.MustCommand(t, "set table "+name+" key 10.0.0.1 data.http_req_cnt 1")
+			eventually(t, 5*time.Second, "it is a new one", func() error { return values(d, name, "10.0.0.1", "gpt0=0 http_req_cnt=1 http_req_rate(3600000)=0") })
+
+			d.ask("set table " + name + " key 10.0.0.1 data.gpt0 1 expire 300ms\n")
+			everywhere("the tag is set for a while", "gpt0=1 http_req_cnt=1 http_req_rate(3600000)=0")
+			everywhere("it lifts by itself", "gpt0=0 http_req_cnt=0 http_req_rate(3600000)=0")
+			if err := values(d, name, "10.0.0.1", ""); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// What is set stays, and what is lifted stays lifted, while the HAProxys push changes
+// of the very same entry all the time, as they do in an attack.
+func TestSetUnderTraffic(t *testing.T) {
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		host := haproxytest.Host(t)
+		const table = "table t1 type ip size 1k expire 1h store gpt0,http_req_cnt"
+		// They don't know each other: what each of them has of the other's changes would
+		// be another thing that has to settle.
+		var lbs []hap
+		for i := range 2 {
+			name := fmt.Sprint("lb", i+1)
+			lbs = append(lbs, hap{r.Start(t, name, fmt.Sprintf("peers mypeers\n    peer %s %s:%d\n    peer peersd %s:%d\n    %s\n",
+				name, host, portLB+i, host, portPeersd, table))})
+		}
+		d := startDaemon(t, host, 2)
+		eventually(t, 10*time.Second, "peersd has both lessons", func() error {
+			if err := d.established("lb2"); err != nil {
+				return err
+			}
+			return d.established("lb1")
+		})
+		stop := traffic(t, lbs)
+		defer stop()
+		for n := range 10 {
+			for _, order := range []string{"set table mypeers/t1 key 10.0.0.1 data.gpt0 1", "clear table mypeers/t1 key 10.0.0.1"} {
+				d.ask(order + "\n")
+				want := map[bool]string{true: "1", false: "0"}[strings.HasPrefix(order, "set")]
+				for _, lb := range lbs {
+					eventually(t, 5*time.Second, fmt.Sprintf("%s has it, round %d", order, n), func() error { return tagged(lb, want) })
+				}
+			}
+		}
+		d.ask("set table mypeers/t1 key 10.0.0.1 data.gpt0 1 expire 500ms\n")
+		for _, lb := range lbs {
+			eventually(t, 5*time.Second, "the tag is set for a while", func() error { return tagged(lb, "1") })
+		}
+		for _, lb := range lbs {
+			eventually(t, 5*time.Second, "it lifts by itself", func() error { return tagged(lb, "0") })
+		}
+		stop()
+		time.Sleep(300 * time.Millisecond) // nothing that was on its way brings it back
+		for _, s := range []shower{lbs[0], lbs[1]} {
+			if err := tagged(s, "0"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// tagged reports whether gpt0 of the entry is as wanted.
+func tagged(s shower, want string) error {
+	t, err := s.table("mypeers/t1")
+	if err != nil {
+		return err
+	}
+	if got, _ := t.ByKey()["10.0.0.1"].Get("gpt0"); got != want {
+		return fmt.Errorf("gpt0 is %q, want %s", got, want)
+	}
+	return nil
+}
+
+// traffic changes an entry on all HAProxys as fast as they can, until stop is called.
+func traffic(t *testing.T, lbs []hap) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for _, lb := range lbs {
+		wg.Go(func() {
+			for n := 1; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := lb.Command(fmt.Sprint("set table mypeers/t1 key 10.0.0.1 data.http_req_cnt ", n)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	var once sync.Once
+	return func() {
+		once.Do(func() { close(done) })
+		wg.Wait()
+	}
+}
