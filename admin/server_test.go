@@ -31,9 +31,9 @@ type running struct {
 	ended  chan struct{}
 }
 
-func start(t *testing.T) *running { return startAt(t, Operator) }
+func start(t *testing.T, more ...net.Listener) *running { return startAt(t, Operator, more...) }
 
-func startAt(t *testing.T, level Level) *running {
+func startAt(t *testing.T, level Level, more ...net.Listener) *running {
 	t.Helper()
 	now := time.Now()
 	r := &running{t: t, path: filepath.Join(t.TempDir(), "s"), tables: table.NewSet("mypeers", now), ended: make(chan struct{})}
@@ -59,7 +59,7 @@ func startAt(t *testing.T, level Level) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	go func() {
-		s.Serve(ctx, l)
+		s.Serve(ctx, append([]net.Listener{l}, more...)...)
 		close(r.ended)
 	}()
 	t.Cleanup(func() {
@@ -94,6 +94,8 @@ func (r *running) dial() *net.UnixConn {
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	return c.(*net.UnixConn)
 }
+
+var limitsOfOne = table.Limits{Size: 1, NoPurge: true}
 
 const (
 	headT1  = "# table: t1, type: ip, size:0, used:0\n"
