@@ -31,6 +31,14 @@ func values(s shower, name, key, want string) error {
 	return nil
 }
 
+// must sends a command that changes something, which is answered with nothing.
+func (d *daemon) must(command string) {
+	d.t.Helper()
+	if answer := d.ask(command + "\n"); answer != "\n" {
+		d.t.Fatalf("%s: %s", command, answer)
+	}
+}
+
 // What is set on peersd is set on every HAProxy, and what is cleared there reads
 // zero: HAProxy can't be told to delete an entry. A change that a HAProxy makes
 // after that is a new entry.
@@ -61,10 +69,10 @@ func TestSetAndClearReachHAProxys(t *testing.T) {
 			eventually(t, 5*time.Second, "peersd has it", func() error { return values(d, name, "10.0.0.1", "gpt0=0 http_req_cnt=5 http_req_rate(3600000)=6") })
 			everywhere("both have it", "gpt0=0 http_req_cnt=5 http_req_rate(3600000)=6")
 
-			d.ask("set table " + name + " key 10.0.0.1 data.gpt0 1\n")
+			d.must("set table " + name + " key 10.0.0.1 data.gpt0 1")
 			everywhere("the tag is set, and nothing else", "gpt0=1 http_req_cnt=5 http_req_rate(3600000)=6")
 
-			d.ask("clear table " + name + " key 10.0.0.1\n")
+			d.must("clear table " + name + " key 10.0.0.1")
 			everywhere("all is zero", "gpt0=0 http_req_cnt=0 http_req_rate(3600000)=0")
 			if err := values(d, name, "10.0.0.1", ""); err != nil {
 				t.Error(err)
@@ -73,7 +81,7 @@ func TestSetAndClearReachHAProxys(t *testing.T) {
 			lb2.MustCommand(t, "set table "+name+" key 10.0.0.1 data.http_req_cnt 1")
 			eventually(t, 5*time.Second, "it is a new one", func() error { return values(d, name, "10.0.0.1", "gpt0=0 http_req_cnt=1 http_req_rate(3600000)=0") })
 
-			d.ask("set table " + name + " key 10.0.0.1 data.gpt0 1 expire 300ms\n")
+			d.must("set table " + name + " key 10.0.0.1 data.gpt0 1 expire 300ms")
 			everywhere("the tag is set for a while", "gpt0=1 http_req_cnt=1 http_req_rate(3600000)=0")
 			everywhere("it lifts by itself", "gpt0=0 http_req_cnt=0 http_req_rate(3600000)=0")
 			if err := values(d, name, "10.0.0.1", ""); err != nil {
@@ -106,16 +114,20 @@ func TestSetUnderTraffic(t *testing.T) {
 		})
 		stop := traffic(t, lbs)
 		defer stop()
+		eventually(t, 5*time.Second, "peersd has the table", func() error {
+			_, err := d.table("mypeers/t1")
+			return err
+		})
 		for n := range 10 {
 			for _, order := range []string{"set table mypeers/t1 key 10.0.0.1 data.gpt0 1", "clear table mypeers/t1 key 10.0.0.1"} {
-				d.ask(order + "\n")
+				d.must(order)
 				want := map[bool]string{true: "1", false: "0"}[strings.HasPrefix(order, "set")]
 				for _, lb := range lbs {
 					eventually(t, 5*time.Second, fmt.Sprintf("%s has it, round %d", order, n), func() error { return tagged(lb, want) })
 				}
 			}
 		}
-		d.ask("set table mypeers/t1 key 10.0.0.1 data.gpt0 1 expire 500ms\n")
+		d.must("set table mypeers/t1 key 10.0.0.1 data.gpt0 1 expire 500ms")
 		for _, lb := range lbs {
 			eventually(t, 5*time.Second, "the tag is set for a while", func() error { return tagged(lb, "1") })
 		}

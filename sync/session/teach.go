@@ -306,7 +306,7 @@ func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, r reading,
 	for more := true; more && n == 0; {
 		l.read(r, limit, now, &s.batch)
 		if more = s.batch.Len() > 0; more {
-			b, n = s.appendPinned(now, b, l)
+			b, n = s.appendPinned(now, b, l, r)
 		}
 		s.batch.Release()
 	}
@@ -314,7 +314,7 @@ func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, r reading,
 }
 
 // appendPinned appends what the batch holds and returns how many that were.
-func (s *Session) appendPinned(now time.Time, b []byte, l *localTable) (_ []byte, n int) {
+func (s *Session) appendPinned(now time.Time, b []byte, l *localTable, r reading) (_ []byte, n int) {
 	if s.sent != l || l.layout != s.batch.Layout() {
 		b = s.appendDefinition(b, l, s.batch.Definition(), s.batch.Layout())
 	}
@@ -325,7 +325,7 @@ func (s *Session) appendPinned(now time.Time, b []byte, l *localTable) (_ []byte
 			l.passedOver = true // the lesson that is expected has its lifetime
 			continue
 		}
-		if s.batch.Cleared(i) && s.teaching.state == teachingTables {
+		if s.batch.Cleared(i) && r < toPush {
 			continue // a pupil does not have it
 		}
 		s.batch.Update(i, now, u)
