@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
@@ -119,7 +118,7 @@ func (c *cli) read() (line, error) {
 	return l, nil
 }
 
-// refuseLongLine answers a line that is too long, and reads on for a moment: a
+// refuseLongLine answers a line that is too long, and reads its end, for a moment: a
 // client that still writes would not get the answer.
 func (c *cli) refuseLongLine() {
 	fmt.Fprintf(c.out, "The line is longer than %d bytes.\n\n", maxLine)
@@ -127,7 +126,9 @@ func (c *cli) refuseLongLine() {
 		return
 	}
 	c.conn.SetReadDeadline(time.Now().Add(time.Second))
-	io.CopyN(io.Discard, c.in, 16<<20)
+	for err := bufio.ErrBufferFull; errors.Is(err, bufio.ErrBufferFull); {
+		_, err = c.in.ReadSlice('\n')
+	}
 }
 
 // run carries out one command. An error is that the conversation is over.
