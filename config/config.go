@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/peersd/peersd/admin"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
@@ -45,8 +46,11 @@ type Config struct {
 	// Section is the name of the peers section in haproxy.cfg: it is part
 	// of the names of the tables that are declared there.
 	Section string
-	// Socket is the path of the runtime socket.
-	Socket string
+	// Sockets are the runtime sockets: paths of UNIX sockets, and loopback
+	// addresses. The zero values of their mode and level are 600 and operator.
+	Sockets     []string
+	SocketMode  os.FileMode
+	SocketLevel admin.Level
 	// TeachRate is how many updates a second a peer is sent at most; 0 is as many
 	// as it takes.
 	TeachRate int
@@ -88,8 +92,11 @@ func (c *Config) Complete() error {
 	if c.Section == "" {
 		c.Section = DefaultSection
 	}
-	if c.Socket == "" {
-		c.Socket = DefaultSocket()
+	if len(c.Sockets) == 0 {
+		c.Sockets = []string{DefaultSocket()}
+	}
+	if c.SocketMode == 0 {
+		c.SocketMode = 0o600
 	}
 	seen := map[string]bool{}
 	for _, p := range c.Peers {
@@ -159,12 +166,42 @@ func CheckSection(name string) error {
 // maxSocket is how long the path of a socket may be, in bytes.
 const maxSocket = 107
 
-// CheckSocket reports what is wrong with the path of a socket.
-func CheckSocket(path string) error {
-	if len(path) > maxSocket {
-		return fmt.Errorf("%q is too long: a socket's path has %d bytes at most", path, maxSocket)
+// CheckSocket reports what is wrong with the path of a socket, or with its address:
+// whoever reaches it may change tables.
+func CheckSocket(s string) error {
+	if admin.IsTCP(s) {
+		if err := CheckAddress(s); err != nil {
+			return err
+		}
+		host, _, _ := net.SplitHostPort(s)
+		if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
+			return fmt.Errorf("%q is no loopback address, as 127.0.0.1:9999 is, and whoever reached it could change tables", s)
+		}
+		return nil
+	}
+	if len(s) > maxSocket {
+		return fmt.Errorf("%q is too long: a socket's path has %d bytes at most", s, maxSocket)
 	}
 	return nil
+}
+
+// ParseSocketMode reads the argument of --socket-mode, the mode of a file.
+func ParseSocketMode(s string) (os.FileMode, error) {
+	n, err := strconv.ParseUint(s, 8, 16)
+	if err != nil || n == 0 || n > 0o777 {
+		return 0, fmt.Errorf("%q is no mode of a socket, as in 600 or 660", s)
+	}
+	return os.FileMode(n), nil
+}
+
+// ParseSocketLevel reads the argument of --socket-level.
+func ParseSocketLevel(s string) (admin.Level, error) {
+	for _, l := range []admin.Level{admin.Operator, admin.User} {
+		if s == l.String() {
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no level of a socket: there are operator and user", s)
 }
 
 // levels are those of --log-level.

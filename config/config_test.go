@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peersd/peersd/admin"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
@@ -25,10 +26,11 @@ func TestCompleteDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Listen:  []string{"127.0.0.1:10001"},
-		Section: "peers",
-		Socket:  "/run/user/1000/peersd.sock",
-		names:   []string{"peersd", host},
+		Listen:     []string{"127.0.0.1:10001"},
+		Section:    "peers",
+		Sockets:    []string{"/run/user/1000/peersd.sock"},
+		SocketMode: 0o600,
+		names:      []string{"peersd", host},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -37,12 +39,14 @@ func TestCompleteDefaults(t *testing.T) {
 
 func TestCompleteKeepsWhatIsSaid(t *testing.T) {
 	c := Config{
-		Name:     "X",
-		Listen:   []string{"10.0.0.1:1", "10.0.0.2:1"},
-		Peers:    []peersync.Peer{{Name: "lb1", Address: "10.0.0.3:1"}, {Name: "lb2", Address: "10.0.0.3:1"}},
-		Section:  "mypeers",
-		Socket:   "/tmp/s",
-		LogLevel: zerolog.WarnLevel,
+		Name:        "X",
+		Listen:      []string{"10.0.0.1:1", "10.0.0.2:1"},
+		Peers:       []peersync.Peer{{Name: "lb1", Address: "10.0.0.3:1"}, {Name: "lb2", Address: "10.0.0.3:1"}},
+		Section:     "mypeers",
+		Sockets:     []string{"/tmp/s", "127.0.0.1:9999"},
+		SocketMode:  0o660,
+		SocketLevel: admin.User,
+		LogLevel:    zerolog.WarnLevel,
 	}
 	want := c
 	want.names = []string{"X"}
@@ -115,7 +119,10 @@ func TestChecks(t *testing.T) {
 			[]string{"127.0.0.1:1", ":10001", "localhost:65535", "[::1]:10001"},
 			[]string{"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:-1", "::1:1", "127.0.0.1:+1"}},
 		{"section", CheckSection, []string{"", "mypeers"}, []string{"a b", "a/b", "a;b", "a\nb"}},
-		{"socket", CheckSocket, []string{"", "/run/peersd.sock", strings.Repeat("x", 107)}, []string{strings.Repeat("x", 108)}},
+		{"socket", CheckSocket, []string{"", "/run/peersd.sock", strings.Repeat("x", 107), "127.0.0.1:9999", "[::1]:9999", "localhost:9999", "./a:b"},
+			[]string{strings.Repeat("x", 108), "0.0.0.0:9999", "10.0.0.1:9999", "[::]:9999", ":9999", "example.org:9999", "127.0.0.1:0", "127.0.0.1:"}},
+		{"socket mode", parsed(ParseSocketMode), []string{"600", "0660", "777", "6"}, []string{"", "0", "u+rw", "1000", "608", "-1"}},
+		{"socket level", parsed(ParseSocketLevel), []string{"user", "operator"}, []string{"", "admin", "User"}},
 		{"level", func(s string) error { _, err := ParseLevel(s); return err },
 			[]string{"trace", "debug", "info", "INFO", "warn", "error"}, []string{"", "loud", "fatal", "panic", "disabled", "1"}},
 	} {
@@ -129,6 +136,14 @@ func TestChecks(t *testing.T) {
 				t.Errorf("%s %q: no error", tt.name, s)
 			}
 		}
+	}
+}
+
+// parsed is what a parser says of a text.
+func parsed[T any](parse func(string) (T, error)) func(string) error {
+	return func(s string) error {
+		_, err := parse(s)
+		return err
 	}
 }
 

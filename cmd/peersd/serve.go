@@ -37,7 +37,12 @@ every peer. In haproxy.cfg that is:
                            With one, peers of other names are refused
   --section NAME           the name of the peers section, "peers" without it:
                            a part of the names of tables declared there
-  --socket PATH            the runtime socket, %s without it
+  --socket PATH|ADDR:PORT  the runtime socket, %s without it: a path, or a
+                           port of a loopback address. May be repeated
+  --socket-mode MODE       who may connect to it, as the mode of a file; 600
+                           without it
+  --socket-level LEVEL     what they may do: operator without it; user is to look
+                           at no entries and to change none
   --teach-rate RATE        updates a second that a HAProxy is sent at most, so that
                            its traffic doesn't suffer; 125000 without it, 0 is as
                            many as it takes
@@ -90,8 +95,16 @@ func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
 		return config.CheckSection(s)
 	})
 	flags.value("socket", func(s string) error {
-		c.Socket = s
+		c.Sockets = append(c.Sockets, s)
 		return config.CheckSocket(s)
+	})
+	flags.value("socket-mode", func(s string) (err error) {
+		c.SocketMode, err = config.ParseSocketMode(s)
+		return err
+	})
+	flags.value("socket-level", func(s string) (err error) {
+		c.SocketLevel, err = config.ParseSocketLevel(s)
+		return err
 	})
 	flags.value("teach-rate", func(s string) (err error) {
 		c.TeachRate, err = config.ParseTeachRate(s)
@@ -137,15 +150,13 @@ func serve(args []string, stdout io.Writer) error {
 		return err
 	}
 	log := newLogger(c.LogLevel)
-	listeners, err := listen(c.Listen)
+	listeners, err := listenAll(c.Listen, listen)
 	if err != nil {
 		return err
 	}
-	socket, err := admin.Listen(c.Socket, 0o600)
+	sockets, err := listenAll(c.Sockets, func(s string) (net.Listener, error) { return admin.Listen(s, c.SocketMode) })
 	if err != nil {
-		for _, l := range listeners {
-			l.Close()
-		}
+		closeAll(listeners)
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
@@ -159,11 +170,11 @@ func serve(args []string, stdout io.Writer) error {
 	hub := peersync.New(peersync.Config{
 		Names: c.Names(), Peers: c.Peers, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Limits: c.PeerLimits, Log: log,
 	})
-	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Version: versionString(), Started: started, Log: log}
+	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Level: c.SocketLevel, Version: versionString(), Started: started, Log: log}
 	var wg sync.WaitGroup
-	wg.Go(func() { runtime.Serve(ctx, socket) })
+	wg.Go(func() { runtime.Serve(ctx, sockets...) })
 	log.Info().Str("version", versionString()).Strs("names", c.Names()).Strs("listen", c.Listen).
-		Str("socket", c.Socket).Int("peers", len(c.Peers)).Msg("peersd is running")
+		Strs("sockets", c.Sockets).Int("peers", len(c.Peers)).Msg("peersd is running")
 	err = hub.Run(ctx, listeners...)
 	stop()
 	wg.Wait()
@@ -197,19 +208,32 @@ func limit(tables *table.Set, c *config.Config) {
 	}
 }
 
-// listen opens all addresses or none.
-func listen(addresses []string) (all []net.Listener, err error) {
+// listenAll opens all addresses or none.
+func listenAll(addresses []string, open func(string) (net.Listener, error)) (all []net.Listener, err error) {
 	for _, a := range addresses {
-		l, err := net.Listen("tcp", a)
+		l, err := open(a)
 		if err != nil {
-			for _, l := range all {
-				l.Close()
-			}
-			return nil, listenError(a, err)
+			closeAll(all)
+			return nil, err
 		}
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+func closeAll(all []net.Listener) {
+	for _, l := range all {
+		l.Close()
+	}
+}
+
+// listen opens an address that peers reach us at.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, listenError(address, err)
+	}
+	return l, nil
 }
 
 func listenError(address string, err error) error {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peersd/peersd/admin"
 	"github.com/peersd/peersd/internal/haproxytest"
 	"github.com/peersd/peersd/internal/testkit"
 	"github.com/peersd/peersd/protocol"
@@ -397,5 +398,26 @@ func fillPipe(t *testing.T, w *os.File) {
 	w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 	if _, err := w.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
+	}
+}
+
+// There may be several sockets, of another mode and level than by default.
+func TestSockets(t *testing.T) {
+	host := haproxytest.Host(t)
+	d := newDaemon(t, "--listen", host+":10001", "--socket-mode", "660", "--socket-level", "user", "--socket", host+":9999")
+	d.cmd.Args = append(d.cmd.Args, "--socket", d.socket())
+	d.start()
+	d.says("peersd is running")
+	if info, err := os.Stat(d.socket()); err != nil || info.Mode() != os.ModeSocket|0o660 {
+		t.Errorf("socket: %v, %v", info.Mode(), err)
+	}
+	for _, socket := range []string{d.socket(), host + ":9999"} {
+		var out, errs bytes.Buffer
+		if code := run([]string{"show", "--socket", socket, "table"}, &out, &errs); code != 0 {
+			t.Errorf("%s: code %d: %s", socket, code, errs.String())
+		}
+		if err := admin.Do(socket, "show env", io.Discard); err == nil || err.Error() != "Permission denied" {
+			t.Errorf("%s: %v", socket, err)
+		}
 	}
 }
