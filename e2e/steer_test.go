@@ -123,35 +123,35 @@ func TestSetUnderTraffic(t *testing.T) {
 				d.must(order)
 				want := map[bool]string{true: "1", false: "0"}[strings.HasPrefix(order, "set")]
 				for _, lb := range lbs {
-					eventually(t, 5*time.Second, fmt.Sprintf("%s has it, round %d", order, n), func() error { return tagged(lb, want) })
+					eventually(t, 5*time.Second, fmt.Sprintf("%s has it, round %d", order, n), func() error { return tagOf(lb, "10.0.0.1", want) })
 				}
 			}
 		}
 		d.must("set table mypeers/t1 key 10.0.0.1 data.gpt0 1 expire 500ms")
 		for _, lb := range lbs {
-			eventually(t, 5*time.Second, "the tag is set for a while", func() error { return tagged(lb, "1") })
+			eventually(t, 5*time.Second, "the tag is set for a while", func() error { return tagOf(lb, "10.0.0.1", "1") })
 		}
 		for _, lb := range lbs {
-			eventually(t, 5*time.Second, "it lifts by itself", func() error { return tagged(lb, "0") })
+			eventually(t, 5*time.Second, "it lifts by itself", func() error { return tagOf(lb, "10.0.0.1", "0") })
 		}
 		stop()
 		time.Sleep(300 * time.Millisecond) // nothing that was on its way brings it back
 		for _, s := range []shower{lbs[0], lbs[1]} {
-			if err := tagged(s, "0"); err != nil {
+			if err := tagOf(s, "10.0.0.1", "0"); err != nil {
 				t.Error(err)
 			}
 		}
 	})
 }
 
-// tagged reports whether gpt0 of the entry is as wanted.
-func tagged(s shower, want string) error {
+// tagOf reports whether gpt0 of an entry is as wanted.
+func tagOf(s shower, key, want string) error {
 	t, err := s.table("mypeers/t1")
 	if err != nil {
 		return err
 	}
-	if got, _ := t.ByKey()["10.0.0.1"].Get("gpt0"); got != want {
-		return fmt.Errorf("gpt0 is %q, want %s", got, want)
+	if got, _ := t.ByKey()[key].Get("gpt0"); got != want {
+		return fmt.Errorf("gpt0 of %s is %q, want %s", key, got, want)
 	}
 	return nil
 }
@@ -180,4 +180,54 @@ func traffic(t *testing.T, lbs []hap) (stop func()) {
 		once.Do(func() { close(done) })
 		wg.Wait()
 	}
+}
+
+// A HAProxy that is away while something is set, or cleared, hears of it when it comes
+// back; its own copy, which it teaches then, takes nothing back.
+func TestSetAndClearWhileAway(t *testing.T) {
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		host, hostPeersd := haproxytest.Host(t), haproxytest.Host(t)
+		w := newWire(t, host, 1, hostPeersd)
+		w.open()
+		lb1 := hap{r.Start(t, "lb1", peersSection(host, 1, "table t1 type ip size 1k expire 1h store gpt0,gpc0"))}
+		lb1.MustCommand(t, "set table mypeers/t1 key 10.0.0.1 data.gpt0 1 data.gpc0 5")
+		lb1.MustCommand(t, "set table mypeers/t1 key 10.0.0.2 data.gpc0 6")
+		lb1.MustCommand(t, "set table mypeers/t1 key 10.0.0.3 data.gpt0 1 data.gpc0 7")
+		d := startDaemon(t, hostPeersd, 1)
+		eventually(t, 10*time.Second, "peersd has what lb1 has", func() error {
+			if err := d.established("lb1"); err != nil {
+				return err
+			}
+			return same("mypeers/t1", lb1, d)
+		})
+		w.shut()
+		eventually(t, 10*time.Second, "lb1 is away", func() error {
+			if !strings.Contains(d.ask("show peers\n"), "id=lb1(remote,inactive)") {
+				return fmt.Errorf("it is not")
+			}
+			return nil
+		})
+		d.must("clear table mypeers/t1 key 10.0.0.1")
+		d.must("set table mypeers/t1 key 10.0.0.2 data.gpt0 1")
+		d.must("clear table mypeers/t1 key 10.0.0.3")
+		lb1.MustCommand(t, "set table mypeers/t1 key 10.0.0.2 data.gpc0 8") // did not know
+		w.open()
+		eventually(t, 20*time.Second, "lb1 is back", func() error {
+			if err := values(lb1, "mypeers/t1", "10.0.0.1", "gpt0=0 gpc0=0"); err != nil {
+				return err
+			}
+			if err := tagOf(lb1, "10.0.0.2", "1"); err != nil {
+				return err
+			}
+			return d.established("lb1")
+		})
+		lb1.MustCommand(t, "set table mypeers/t1 key 10.0.0.3 data.gpc0 9")
+		eventually(t, 5*time.Second, "peersd has what is new", func() error { return values(d, "mypeers/t1", "10.0.0.3", "gpt0=0 gpc0=9") })
+		if err := values(d, "mypeers/t1", "10.0.0.1", ""); err != nil {
+			t.Error(err)
+		}
+		if err := tagOf(d, "10.0.0.2", "1"); err != nil {
+			t.Error(err)
+		}
+	})
 }

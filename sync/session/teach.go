@@ -120,6 +120,11 @@ func (s *Session) confirmed(now time.Time) {
 	finished := s.teaching.upToDate
 	s.teaching = teaching{}
 	s.cfg.Peer.confirms(now)
+	for _, l := range s.local {
+		// What was pushed before the lesson: its acks came in the course of it, and were
+		// ignored, or will never come, since HAProxy acks nothing but the last id.
+		s.taken(l, l.pushed)
+	}
 	switch {
 	case s.learning.state != settling:
 	case s.cold:
@@ -383,12 +388,17 @@ func (s *Session) acked(payload []byte) error {
 		s.cfg.Notify(Event{Kind: AckIgnored, Table: l.table, Ack: a})
 		return nil
 	}
+	s.taken(l, position)
+	return nil
+}
+
+// taken: the peer took the local changes of a table up to position.
+func (s *Session) taken(l *localTable, position uint64) {
 	l.acked = position
 	s.cfg.Peer.ack(l.table, position)
 	if r := s.byName[l.table.Name()]; r != nil && r.source.Table() == l.table {
 		r.source.Acked(position)
 	}
-	return nil
 }
 
 // ackedPosition is the position that an update id means, of which only the low
