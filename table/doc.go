@@ -16,6 +16,12 @@
 // reader. So entries are encoded with no lock held, and nobody sees a half-written
 // one.
 //
+// What somebody orders here ([Ordered], [Batch.Clear]) has to reach every peer: until a
+// peer has acked it, what that peer says of the entry counts for nothing, and until all
+// have, the entry stays among the local changes. There is no deletion on the wire, so
+// what is cleared stays for as long too, with zeros for values, and only readers of
+// local changes see it.
+//
 // Nothing that is done under a shard's lock goes through all its entries: the
 // index is resized, schemas are changed, and entries are read and dropped a few
 // at a time.
