@@ -95,7 +95,7 @@ func (src *Source) makeRoom(sh *shard, keyLen int, tick int64) bool {
 	if size, n := t.size.Load(), t.entries.Load(); size > 0 && n >= size {
 		some := size>>8 + 1
 		want := int(min(n-size+some, maxEvicted))
-		if src.evictor.evict(tick, []*Table{t}, want, entriesEach) == 0 {
+		if src.evictor.evict(tick, []*Table{t}, want, entriesEach, never) == 0 {
 			return false
 		}
 	}
@@ -107,7 +107,10 @@ func (src *Source) makeRoom(sh *shard, keyLen int, tick int64) bool {
 		return true
 	}
 	if growth = max(growth, cost); src.paid < growth {
-		src.paid += src.evictor.evict(tick, t.set.Tables(), max(growth, payAhead*cost)-src.paid, (*store).bytesOf)
+		src.paid += src.evictor.evict(tick, t.set.Tables(), max(growth, payAhead*cost)-src.paid, (*store).bytesOf, t.set.fits(growth))
+	}
+	if t.set.over(growth) <= 0 {
+		return true
 	}
 	if src.paid < cost {
 		return false
@@ -145,8 +148,16 @@ func (s *Set) trim(tick int64) bool {
 		}
 	}
 	var e evictor
-	return over > 0 && e.evict(tick, s.Tables(), int(min(over, trimAtMost)), (*store).bytesOf) > 0
+	return over > 0 && e.evict(tick, s.Tables(), int(min(over, trimAtMost)), (*store).bytesOf, s.fits(0)) > 0
 }
+
+// fits returns what tells whether there is room for n bytes: what entries took that
+// have given way may come back at once, a whole chunk of them.
+func (s *Set) fits(n int) func() bool {
+	return func() bool { return s.over(n) <= 0 }
+}
+
+func never() bool { return false }
 
 func (sh *shard) returns() int {
 	sh.mu.Lock()
@@ -159,7 +170,7 @@ func (s *Set) trimSizes(tick int64) (any bool) {
 	var e evictor
 	for _, t := range s.Tables() {
 		if size, n := t.size.Load(), t.entries.Load(); size > 0 && n > size {
-			any = e.evict(tick, []*Table{t}, int(min(n-size, maxTrimmed)), entriesEach) > 0 || any
+			any = e.evict(tick, []*Table{t}, int(min(n-size, maxTrimmed)), entriesEach, never) > 0 || any
 		}
 	}
 	return any
@@ -175,9 +186,10 @@ type evictor struct{ fronts fronts }
 // evictBudget is how many entries a shard evicts while its lock is held once.
 const evictBudget = 32
 
-// evict takes entries out of tables until they count want, and returns how much
-// they do. Nobody holds two locks: others may be as quick meanwhile.
-func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*store, []byte) int) (evicted int) {
+// evict takes entries out of tables until they count want, or until it is enough,
+// and returns how much they do. Nobody holds two locks: others may be as quick
+// meanwhile.
+func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*store, []byte) int, enough func() bool) (evicted int) {
 	e.fronts = e.fronts[:0]
 	for _, t := range tables {
 		if t.noPurge.Load() {
@@ -190,7 +202,7 @@ func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*store,
 		}
 	}
 	heap.Init(&e.fronts)
-	for evicted < want && len(e.fronts) > 0 {
+	for evicted < want && len(e.fronts) > 0 && !enough() {
 		f := &e.fronts[0]
 		n, at := f.shard.evict(tick, e.fronts.second(), want-evicted, each)
 		evicted += n

@@ -28,12 +28,10 @@ var seed = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
 // the same name with another key type or length is another table. All methods
 // may be called at the same time.
 type Set struct {
-	section string
-	clock   clock
-	memory  atomic.Int64 // bytes that tables may reserve, 0 = any number
-	// reserved is what they have reserved. What tables that were dropped do later
-	// counts too, until it is added up again.
-	reserved atomic.Int64
+	section  string
+	clock    clock
+	memory   atomic.Int64 // bytes that tables may reserve, 0 = any number
+	reserved atomic.Int64 // what they have reserved
 
 	mu     sync.Mutex // one definition at a time
 	shards int        // of a table
@@ -132,6 +130,7 @@ func retract(tables []*Table, t *Table, was *protocol.Definition) []*Table {
 	if len(t.declarations) > 0 {
 		return tables
 	}
+	t.account.leave()
 	return slices.DeleteFunc(slices.Clone(tables), func(o *Table) bool { return o == t })
 }
 
@@ -196,7 +195,6 @@ func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
 // evicts some where limits are exceeded, and returns when to call again: zero
 // where no entry ends.
 func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
-	s.reserved.Store(s.Memory())
 	for _, t := range s.Tables() {
 		_, next := t.Expire(now, budget)
 		if again.IsZero() || !next.IsZero() && next.Before(again) {
