@@ -17,6 +17,16 @@ import (
 // peersd. What is set in a HAProxy has, in the end, to be the same there and in
 // peersd, and a HAProxy that is killed and started again has to have all of it.
 
+// TestFaults are those that mostly wait, and so all at once.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	together(t, map[string]func(*testing.T){
+		"killed and stopped": killedAndStopped,
+		"segments":           segments,
+		"reconnects":         reconnects,
+	}, func(t *testing.T, f func(*testing.T)) { f(t) })
+}
+
 // faulty are the tables, by their names in `show table`.
 var faulty = [...]string{"mypeers/users", "mypeers/addrs"}
 

@@ -24,8 +24,7 @@ func startWired(t *testing.T, r haproxytest.Release, keys int, atPeersd, atHAPro
 
 // Messages come cut and joined anywhere, the handshake too: that changes nothing of
 // lessons, either way, and of live updates.
-func TestSegments(t *testing.T) {
-	t.Parallel()
+func segments(t *testing.T) {
 	haproxytest.EachAtOnce(t, func(t *testing.T, r haproxytest.Release) {
 		const keys = 200
 		c := &chopper{random: random(t)}
@@ -92,9 +91,8 @@ func (d *daemon) leaves(before map[string]int, memory int) {
 
 // The connection is cut 200 times in a row, by FIN and by RST, within messages and
 // between, while HAProxy's entries change. Nothing is lost, and nothing is left.
-func TestReconnects(t *testing.T) {
-	t.Parallel()
-	const reconnects, keys, aGrowth = 200, 100, 16 << 20
+func reconnects(t *testing.T) {
+	const cuts, keys, growth = 200, 100, 16 << 20
 	haproxytest.EachAtOnce(t, func(t *testing.T, r haproxytest.Release) {
 		c := &cutter{random: random(t)}
 		c.stop()
@@ -112,7 +110,7 @@ func TestReconnects(t *testing.T) {
 		c.start()
 		eventually(t, 100*time.Second, "there are so many sessions", func() error {
 			time.Sleep(100 * time.Millisecond)
-			if n := sessions(); n < reconnects {
+			if n := sessions(); n < cuts {
 				return fmt.Errorf("%d", n)
 			}
 			return nil
@@ -124,6 +122,6 @@ func TestReconnects(t *testing.T) {
 		inTheEnd(t, "peersd mirrors it again", mirrored)
 		lb.mustChange()
 		inTheEnd(t, "it goes on", mirrored)
-		d.leaves(before, aGrowth)
+		d.leaves(before, growth)
 	})
 }

@@ -20,11 +20,11 @@ import (
 // TestSoak lets faults happen to a peersd and two HAProxys of different lines, one
 // after the other as chance has it, while both HAProxys change entries all the time.
 //
-// It lasts for SOAK, 75 s without (make soak: an hour). PEERSD_SEED is what chance
+// It lasts for SOAK, a minute without (make soak: an hour). PEERSD_SEED is what chance
 // follows from.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	lasts := 75 * time.Second
+	lasts := time.Minute
 	if text := os.Getenv("SOAK"); text != "" {
 		var err error
 		if lasts, err = time.ParseDuration(text); err != nil {

@@ -232,8 +232,7 @@ func haproxyKilled(l *heldLesson) {
 // there is none, in the end both have everything: lb1 of what lb2 had, though peersd
 // that teaches it begins with nothing, and peersd of what lb1 has. While one of them
 // stands still, the others go on.
-func TestKilledAndStopped(t *testing.T) {
-	t.Parallel()
+func killedAndStopped(t *testing.T) {
 	faults := map[string]func(*heldLesson){
 		"peersd is killed":              peersdKilled,
 		"peersd stands still for 2 s":   peersdStopped(2 * time.Second),
