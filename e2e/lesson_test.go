@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -37,6 +38,9 @@ peers mypeers
 func teachBig(t testing.TB, hostPeersd string) {
 	t.Helper()
 	var lesson []byte
+	own := gpc0Table("/own")
+	own.ID = 2
+	lesson = protocol.AppendDefinition(lesson, own) // without entries
 	lesson = protocol.AppendDefinition(lesson, gpc0Table("/big"))
 	for i := range bigEntries {
 		lesson = append(lesson, gpc0Update(uint32(i+1), fmt.Sprint("k", i), uint64(i))...)
@@ -151,5 +155,36 @@ func TestPeersThatReadNothing(t *testing.T) {
 			return fmt.Errorf("%d of %d are", n, deaf)
 		}
 		return nil
+	})
+}
+
+// What is changed on peersd does not wait for the end of a lesson, whichever table
+// it is of.
+func TestChangesInALesson(t *testing.T) {
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		host := haproxytest.Host(t)
+		d := startDaemon(t, host, 1, "--peer", "loader="+address(host, portLB+1), "--teach-rate", strconv.Itoa(bigRate))
+		teachBig(t, host)
+		lb := hap{r.Start(t, "lb1", bigConfig(host, host))}
+		eventually(t, patience, "HAProxy is taught", func() error {
+			if d.peerField("lb1", "teaching") == "" {
+				return errors.New("it is not")
+			}
+			return nil
+		})
+		for i, table := range []string{"own", "big"} {
+			value := strconv.Itoa(10 + i)
+			d.must(fmt.Sprintf("set table mypeers/%s key ban%d data.gpc0 %s", table, i, value))
+			eventually(t, time.Second, "HAProxy has the change", func() error {
+				answer := lb.MustCommand(t, fmt.Sprintf("show table mypeers/%s key ban%d", table, i))
+				if !strings.Contains(answer, "gpc0="+value) {
+					return fmt.Errorf("%q", answer)
+				}
+				return nil
+			})
+		}
+		if d.peerField("lb1", "teaching") == "" {
+			t.Error("the lesson was over before")
+		}
 	})
 }

@@ -75,6 +75,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 	c.session = session.New(c.began, session.Config{
 		Version:    v,
 		Tables:     l.hub.cfg.Tables,
+		Began:      l.hub.began,
 		Peer:       &l.peer,
 		Origin:     l.origin,
 		UpToDate:   func() bool { return l.hub.upToDate(l) },

@@ -42,6 +42,7 @@ type Peer struct {
 // A Hub is one daemon's side of a peers section.
 type Hub struct {
 	cfg    Config
+	began  time.Time
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	shapes shapes
 	limits limits
@@ -57,7 +58,7 @@ type Hub struct {
 
 // New returns a Hub that does nothing yet.
 func New(cfg Config) *Hub {
-	h := &Hub{cfg: cfg, dial: new(net.Dialer).DialContext, links: map[string]*link{}}
+	h := &Hub{cfg: cfg, began: time.Now(), dial: new(net.Dialer).DialContext, links: map[string]*link{}}
 	h.limits.set(cfg.Limits)
 	h.handshakes.limits = &h.limits
 	for _, p := range cfg.Peers {

@@ -10,10 +10,11 @@ import (
 	"github.com/peersd/peersd/protocol"
 )
 
-// teachMuch is a Hub that knows 10,000 entries, of a peer that stays, and teaches
-// 1,000 a second.
+// teachMuch is a Hub that was started some time ago, knows 10,000 entries, of a peer
+// that stays, and teaches 1,000 a second.
 func teachMuch(t *testing.T, n *network, peers ...Peer) *running {
 	r := start(t, n, Config{TeachRate: 1000, Peers: append(peers, Peer{"a", "a:1"})})
+	time.Sleep(20 * time.Second)
 	var lesson strings.Builder
 	lesson.WriteString(define("t1"))
 	for i := range 10_000 {

@@ -27,8 +27,8 @@
 //
 // A peer that is being taught is asked after its confirm, or after 5 s without. A
 // HAProxy that asked before it said anything else has just started, and is not
-// asked: after its confirm it counts as learned, or, where it was told "partial",
-// is asked in 5 s.
+// asked, unless this side has just started too ([Config].Began): after its confirm
+// it counts as learned, or, where it was told "partial", is asked in 5 s.
 //
 // What an update means depends on when it comes:
 //

@@ -29,6 +29,9 @@ const (
 	// itself for up to date 5 s after its start at the latest.
 	againAfter  = 5 * time.Second
 	againAtMost = 5 * time.Minute
+	// asksWithin is how old a HAProxy can be that asks for a lesson: 5 s, and as
+	// long as a lesson may have taken that broke.
+	asksWithin = 15 * time.Second
 	// openAtMost is how long after it was asked for a lesson is kept open for
 	// what is expected of others, and lookEvery how often it is looked for.
 	// It is less than confirmAtMost.
@@ -52,6 +55,9 @@ type Config struct {
 	Version protocol.Version
 	// Tables that are mirrored and taught.
 	Tables *table.Set
+	// Began is the instant from which on nothing that peers acked or pushed was
+	// missed; zero is long ago.
+	Began time.Time
 	// Peer is what earlier sessions with the same peer left, and Origin a
 	// number for it among all peers.
 	Peer   *Peer
@@ -101,7 +107,8 @@ type Session struct {
 	nudgeFrom time.Time
 
 	// cold: it is a HAProxy that was just started, for it asked for a lesson
-	// before it said anything else. What it knows it has from us, or will push.
+	// before it said anything else. What it knows it has from us, or has pushed
+	// to us, or will.
 	met, cold bool
 
 	// What the peer sends.
@@ -181,7 +188,7 @@ func (s *Session) Nudge(now time.Time) {
 func (s *Session) Receive(now time.Time, frames ...protocol.Frame) error {
 	s.lastHeard = now
 	if !s.met && len(frames) > 0 {
-		s.met, s.cold = true, frames[0].Type == protocol.ResyncRequest
+		s.met, s.cold = true, frames[0].Type == protocol.ResyncRequest && now.Sub(s.cfg.Began) >= asksWithin
 	}
 	for len(frames) > 0 {
 		n, err := s.receiveUpdates(now, frames)
