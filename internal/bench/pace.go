@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,18 +63,83 @@ func (b *bench) pace(ctx context.Context) error {
 }
 
 func (b *bench) paceOf(ctx context.Context, r haproxytest.Release) (rounds []paceRound, err error) {
+	paced, err := b.newTeacher(ctx, b.teachRate)
+	if err != nil {
+		return nil, err
+	}
+	defer paced.close()
+	unpaced, err := b.newTeacher(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unpaced.close()
+	// A peersd that is as young as HAProxy would ask that for its entries in turn.
+	if err := sleepFor(ctx, youngFor); err != nil {
+		return nil, err
+	}
 	for i := range b.rounds {
 		progress("pace: HAProxy %s, round %d of %d", r.Version, i+1, b.rounds)
 		var p paceRound
-		if p.paced, err = b.teachUnderLoad(ctx, r, b.teachRate); err != nil {
+		if p.paced, err = b.teachUnderLoad(ctx, r, paced); err != nil {
 			return rounds, err
 		}
-		if p.unpaced, err = b.teachUnderLoad(ctx, r, 0); err != nil {
+		if p.unpaced, err = b.teachUnderLoad(ctx, r, unpaced); err != nil {
 			return rounds, err
 		}
 		rounds = append(rounds, p)
 	}
 	return rounds, nil
+}
+
+// youngFor is for how long peersd does not rely on having met all HAProxys that have
+// just started.
+const youngFor = 16 * time.Second
+
+// A teacher is a peersd that was taught all entries by a loader, which stays, and the
+// server that users of a HAProxy want, all on an address of their own.
+type teacher struct {
+	host  string
+	d     *daemon
+	close func()
+}
+
+func (b *bench) newTeacher(ctx context.Context, rate int) (t *teacher, err error) {
+	t = &teacher{}
+	var undo []func()
+	t.close = func() {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	host, release, err := haproxytest.Reserve()
+	if err != nil {
+		return nil, err
+	}
+	t.host, undo = host, append(undo, release)
+	stop, err := haproxytest.StartOrigin(host + ":9000")
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, stop)
+	if t.d, err = startDaemon(b.peersd, host, nil, "--peer", "lb1="+host+":10010", "--peer", "loader="+host+":10012", "--teach-rate", strconv.Itoa(rate)); err != nil {
+		return nil, err
+	}
+	undo = append(undo, t.d.stop)
+	l, err := connect(ctx, host+":10001", "peersd")
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, l.close)
+	if err := l.teach(definition("ip"), b.entries); err != nil {
+		return nil, err
+	}
+	l.stay()
+	return t, nil
 }
 
 // paceConfig is a HAProxy with users, whose requests are counted, and the table that
@@ -101,33 +167,16 @@ backend t1
     stick-table type ip size 20m expire 1h store gpc0,http_req_rate(10s),conn_cnt peers mypeers
 `
 
-// teachUnderLoad starts a HAProxy with its users, and lets it be taught at a rate, 0
-// for as fast as it can.
-func (b *bench) teachUnderLoad(ctx context.Context, r haproxytest.Release, rate int) (t taught, err error) {
-	host, release, err := haproxytest.Reserve()
-	if err != nil {
-		return t, err
-	}
-	defer release()
-	stopOrigin, err := haproxytest.StartOrigin(host + ":9000")
-	if err != nil {
-		return t, err
-	}
-	defer stopOrigin()
-	d, loader, err := b.loadedDaemon(ctx, host, "--peer", "lb1="+host+":10010", "--peer", "loader="+host+":10012", "--teach-rate", strconv.Itoa(rate))
-	if err != nil {
-		return t, err
-	}
-	defer d.stop()
-	defer loader.close()
-	lb, err := haproxytest.Start(r, haproxytest.Options{Name: "lb1", Config: fmt.Sprintf(paceConfig, host)})
+// teachUnderLoad starts a HAProxy with its users, and lets it be taught.
+func (b *bench) teachUnderLoad(ctx context.Context, r haproxytest.Release, by *teacher) (t taught, err error) {
+	lb, err := haproxytest.Start(r, haproxytest.Options{Name: "lb1", Config: fmt.Sprintf(paceConfig, by.host)})
 	if err != nil {
 		return t, err
 	}
 	defer lb.Kill()
 	began := time.Now()
-	l := startLoad(ctx, host+":8080")
-	over, err := awaitLesson(ctx, d, b.entries)
+	l := startLoad(ctx, by.host+":8080")
+	over, err := awaitLesson(ctx, by.d, b.entries)
 	if err == nil {
 		err = sleepFor(ctx, time.Second+b.idle)
 	}
@@ -155,26 +204,6 @@ func sleepFor(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// loadedDaemon is a peersd that was taught all entries by a loader, which stays.
-func (b *bench) loadedDaemon(ctx context.Context, host string, flags ...string) (*daemon, *loader, error) {
-	d, err := startDaemon(b.peersd, host, nil, flags...)
-	if err != nil {
-		return nil, nil, err
-	}
-	l, err := connect(ctx, host+":10001", "peersd")
-	if err != nil {
-		d.stop()
-		return nil, nil, err
-	}
-	if err := l.teach(definition("ip"), b.entries); err != nil {
-		l.close()
-		d.stop()
-		return nil, nil, err
-	}
-	l.stay()
-	return d, l, nil
 }
 
 // awaitLesson returns when the lesson was over that d gives, and that which d asks for
