@@ -22,6 +22,7 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	together(t, map[string]func(*testing.T){
 		"killed and stopped": killedAndStopped,
+		"links":              links,
 		"segments":           segments,
 		"reconnects":         reconnects,
 	}, func(t *testing.T, f func(*testing.T)) { f(t) })
@@ -319,7 +320,7 @@ func busy(f func()) {
 // inTheEnd is eventually for checks that cost something, in turn with others.
 func inTheEnd(t testing.TB, what string, check func() error) {
 	t.Helper()
-	const within, atMost = 45 * time.Second, 2 * time.Second
+	const within, atMost = 90 * time.Second, 2 * time.Second
 	end := time.Now().Add(within)
 	for pause := 200 * time.Millisecond; ; pause = min(pause*3/2, atMost) {
 		var err error

@@ -235,8 +235,7 @@ func lossy(t *testing.T, r haproxytest.Release) {
 
 // A link between HAProxys and peersd is cut, or loses packets: no FIN comes, and no
 // RST. When it is healed, nothing is lost.
-func TestLink(t *testing.T) {
-	t.Parallel()
+func links(t *testing.T) {
 	cases := map[string]func(*testing.T, haproxytest.Release){
 		"cut for 3 s while idle":               cutWhileIdle(3 * time.Second),
 		"cut for 30 s while idle":              cutWhileIdle(30 * time.Second),

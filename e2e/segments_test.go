@@ -102,7 +102,8 @@ func reconnects(t *testing.T) {
 		mirrored := func() error {
 			return errors.Join(d.established("lb1"), mirrors(d, time.Since(began), lb))
 		}
-		inTheEnd(t, "peersd mirrors it", func() error { return errors.Join(lb.complete(), mirrored()) })
+		// It takes the longest of all, and is not to begin last: it waits for no turn.
+		eventually(t, 20*time.Second, "peersd mirrors it", func() error { return errors.Join(lb.complete(), mirrored()) })
 		before := d.activity()
 
 		sessions := func() int { return strings.Count(d.log.String(), "session established") }
