@@ -165,6 +165,7 @@ func New(now time.Time, cfg Config) *Session {
 	s.pace = newPacer(cfg.MaxUpdates, cfg.TeachRate)
 	s.Nudge(now)
 	s.learning.begin(now)
+	cfg.Peer.owes = true
 	return s
 }
 
