@@ -23,7 +23,6 @@ type item struct {
 	shard     *shard
 	slot      slot
 	uses      uint16
-	local     bool
 	uncertain bool
 	cleared   bool
 	position  uint64
@@ -314,7 +313,7 @@ func (sh *shard) pin(b *Batch, s slot, r []byte) {
 	b.items = b.items[:n+1]
 	it := &b.items[n]
 	it.shard, it.slot, it.uses = sh, s, pins(r)-1
-	it.local, it.uncertain, it.cleared = has(r, flagLocal), has(r, flagUncertain), has(r, flagCleared)
+	it.uncertain, it.cleared = has(r, flagUncertain), has(r, flagCleared)
 	it.position = positionOf(r)
 	it.key = sh.store.key(r)
 	if sh.schema.columns[protocol.ServerKey].present {
@@ -350,9 +349,9 @@ func (sh *shard) unpin(items []item) (n int) {
 	return n
 }
 
-// Drop takes entry i out of its table, unless it has changed since it was pinned
+// take takes entry i out of its table, unless it has changed since it was pinned
 // or is gone, and reports whether it did. b holds it until Release all the same.
-func (b *Batch) Drop(i int) bool {
+func (b *Batch) take(i int) bool {
 	it := &b.items[i]
 	it.shard.mu.Lock()
 	defer it.shard.mu.Unlock()
@@ -361,7 +360,6 @@ func (b *Batch) Drop(i int) bool {
 		return false // a change goes to a copy
 	}
 	it.shard.drop(it.slot, r, hash(it.key))
-	it.shard.dropped++
 	return true
 }
 
@@ -377,9 +375,6 @@ func (b *Batch) Definition() *protocol.Definition { return &b.schema.def }
 
 // Position of entry i in its log.
 func (b *Batch) Position(i int) uint64 { return b.items[i].position }
-
-// Local reports whether entry i was changed last here, not by a peer.
-func (b *Batch) Local(i int) bool { return b.items[i].local }
 
 // Uses is how many others were reading entry i when it was pinned.
 func (b *Batch) Uses(i int) int { return int(b.items[i].uses) }

@@ -173,11 +173,14 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 	case r != nil && !sh.fresher(s, r, src, u, tick, expire, how):
 		sh.stale++
 		return ignored
-	case r != nil && pins(r) == 0:
+	case r != nil && pins(r) == 0 && !has(r, flagCleared):
 	case len(u.Key) > MaxKey:
 		return ignored
-	case sh.store.full():
+	case sh.store.full() && (r == nil || pins(r) > 0):
 		return noRoom
+	case r != nil && has(r, flagCleared) && sh.table.full(0, true):
+		return noRoom // it would be a new entry
+	case r != nil && pins(r) == 0:
 	case r != nil:
 		s, r = sh.thaw(s, r, h)
 	case sh.table.full(sh.store.growth(len(u.Key)), paid):
@@ -203,7 +206,7 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 // mark sets the flags of a record that was merged.
 func (sh *shard) mark(r []byte, u *protocol.Update, how How) {
 	clearFlag(r, flagUncertain|flagLive)
-	if has(r, flagCleared) { // it is a new entry
+	if has(r, flagCleared) { // it is a new entry, and counted as such
 		clearFlag(r, flagCleared)
 		sh.cleared--
 	}

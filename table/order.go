@@ -114,6 +114,7 @@ func (sh *shard) clear(s slot, r []byte, hash uint64, tick int64) {
 	clearFlag(r, flagUncertain|flagTimed)
 	setFlag(r, flagLive|flagOrdered|flagCleared)
 	sh.cleared++
+	sh.table.entries.Add(-1) // it is none any more, and takes none of the table's size
 }
 
 // zero makes all values of s zero.

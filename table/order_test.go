@@ -230,6 +230,34 @@ func TestClearedEntryGoes(t *testing.T) {
 	}
 }
 
+// What was cleared is no entry any more, and takes no room of others: not in a full
+// table, and not in one that evicts. Where it comes back, it needs room as any other.
+func TestClearedTakesNoRoom(t *testing.T) {
+	for _, noPurge := range []bool{true, false} {
+		set := newSet1()
+		set.Limit("/t", Limits{Size: 10, NoPurge: noPurge})
+		def := define(protocol.KeyInteger, 4, 60_000, protocol.GPC0)
+		tb := set.Define(epoch, nil, def)
+		lb1 := tb.Source(def)
+		key := func(i int) string { return string(number(i, 4)) }
+		expect(t, "taken", mergeNumbers(lb1, 4, fromTo(1000, 1010)), 10)
+		for i := range 10 {
+			clearKey(tb, key(1000+i), at(1))
+		}
+		expect(t, "entries", []any{tb.Entries(), tb.Stats().Entries}, "[0 0]")
+		expect(t, "others", mergeNumbers(lb1, 4, fromTo(1010, 1020)), 10)
+		check(t, tb)
+		lb1.Acked(tb.ChangedPosition())
+		expect(t, "back in the full table", lb1.Merge(at(2), update(key(1000), 1), Live), !noPurge)
+		evicted, refused := tb.Lost()
+		expect(t, "entries, evicted, refused", []any{tb.Entries(), evicted, refused}, map[bool]string{true: "[10 0 1]", false: "[10 1 0]"}[noPurge])
+		check(t, tb)
+		tb.Taken(tb.ChangedPosition(), 100)
+		expect(t, "entries", []any{tb.Entries(), tb.Stats().Entries}, "[10 10]")
+		check(t, tb)
+	}
+}
+
 // Taken does no more than it was told at once.
 func TestTakenIsBounded(t *testing.T) {
 	tb, _ := newTable1(define(protocol.KeyString, 33, 60_000, protocol.GPC0))

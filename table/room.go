@@ -127,8 +127,14 @@ func (sh *shard) costs(keyLen int) (growth, cost int, full bool) {
 	return sh.store.growth(keyLen), sh.store.width() + sh.store.longSize(keyLen), sh.store.full()
 }
 
-// How much evicting one entry counts: by number, or by what it takes.
-func entriesEach(*store, []byte) int { return 1 }
+// How much evicting one entry counts: by number, where what was cleared is none, or by
+// what it takes.
+func entriesEach(_ *store, r []byte) int {
+	if has(r, flagCleared) {
+		return 0
+	}
+	return 1
+}
 
 func (st *store) bytesOf(r []byte) int { return st.width() + st.longSize(len(st.key(r))) }
 
@@ -273,9 +279,11 @@ func (sh *shard) evict(tick, until int64, want int, each func(*store, []byte) in
 			sh.queue.move(sh, 0, e) // its lifetime was extended meanwhile
 			continue
 		}
-		if ended(r, tick) {
+		switch {
+		case has(r, flagCleared):
+		case ended(r, tick):
 			sh.expired++
-		} else {
+		default:
 			sh.table.evicted.Add(1)
 		}
 		counted += each(&sh.store, r)

@@ -29,7 +29,7 @@ func TestRoomThatOthersMade(t *testing.T) {
 	sh.mu.Unlock()
 	var b Batch
 	tb.Find([]byte("a"), epoch, &b)
-	b.Drop(0)
+	b.take(0)
 	b.Release()
 	expect(t, "then", src.mergeFull(sh, tick, hash(u.Key), u, Live), added)
 	expect(t, "refused", tb.Stats().Refused, 0)
@@ -187,7 +187,7 @@ func TestDroppedTableCountsNoMore(t *testing.T) {
 	src.Merge(epoch, u, Live)
 	var b Batch
 	tb.Find([]byte("k"), epoch, &b)
-	b.Drop(0)
+	b.take(0)
 	set.Define(epoch, def, change(def, func(d *protocol.Definition) { d.KeyLen = 50 }))
 	checkSet(t, set)
 	b.Release() // frees the server key of the old table

@@ -211,7 +211,7 @@ func TestLimitRefuses(t *testing.T) {
 			expect(t, "c", get(tb, "c", epoch), "")
 			var b Batch
 			tb.Find([]byte("a"), epoch, &b)
-			expect(t, "dropped, once", []any{b.Drop(0), b.Drop(0)}, "[true false]")
+			expect(t, "taken out, once", []any{b.take(0), b.take(0)}, "[true false]")
 			expect(t, "in its place", []any{merge(2, "c"), merge(2, "d")}, "[true false]")
 			b.Release()
 			if test.expire > 0 {
@@ -221,7 +221,7 @@ func TestLimitRefuses(t *testing.T) {
 				expect(t, "after it", []any{merge(1000, "d"), merge(1000, "e")}, "[true false]")
 			}
 			s := tb.Stats()
-			if s.Evicted != 0 || s.Dropped != 1 || s.Entries != 2 {
+			if s.Evicted != 0 || s.Dropped != 0 || s.Entries != 2 {
 				t.Errorf("%+v", s)
 			}
 			set.Limit("/t", Limits{Size: 3, NoPurge: bool(test.noPurge)})
@@ -329,7 +329,7 @@ func TestEvictedWhilePinned(t *testing.T) {
 		b[i].Update(0, at(1000), &u)
 		expect(t, "key", string(u.Key), fmt.Sprintf("%099d", i))
 		expect(t, "entry", entry(&b[i], 0, at(1000)), fmt.Sprintf("%d [%d 0] server%d", 99_000+i, i, i))
-		expect(t, "is gone", b[i].Drop(0), false)
+		expect(t, "is gone", b[i].take(0), false)
 		b[i].Release()
 	}
 	check(t, tb)
@@ -690,7 +690,7 @@ func TestReadChangedOfMoved(t *testing.T) {
 	}
 	var gone Batch
 	tb.Find(number(n+2, 4), at(n), &gone)
-	expect(t, "dropped", gone.Drop(0), true)
+	expect(t, "taken out", gone.take(0), true)
 	gone.Release()
 	mergeNumbers(src, 4, fromTo(n+1000, n+1010)) // in free slots
 	var b Batch
@@ -1138,7 +1138,7 @@ func (c *limitsTest) walk(tb limitsTable, r *rand.Rand) {
 			if number < stays {
 				met[number] = true
 			} else if tb.entries.Load() > 5*stays && r.IntN(8) == 0 {
-				b.Drop(i)
+				b.take(i)
 			}
 		})
 		b.Release()

@@ -207,17 +207,6 @@ func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
 	return again
 }
 
-// Variants reports the other tables of t's name: HAProxys that define a name
-// with different key types or lengths drop each other's updates in silence.
-func (s *Set) Variants(t *Table) (others []*Table) {
-	for _, o := range s.Tables() {
-		if o != t && o.name == t.name {
-			others = append(others, o)
-		}
-	}
-	return others
-}
-
 // KeySpec is the table's key type and length as haproxy.cfg writes them:
 // "string len 32".
 func (t *Table) KeySpec() string { return keySpec(t.keyType, t.keyLen) }

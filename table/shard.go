@@ -136,9 +136,10 @@ func (sh *shard) thaw(s slot, pinned []byte, hash uint64) (slot, []byte) {
 // drop takes the entry in s, of which r is the record, out of the table. A
 // pinned record stays until its last reader is done.
 func (sh *shard) drop(s slot, r []byte, hash uint64) {
-	sh.table.entries.Add(-1)
 	if has(r, flagCleared) {
 		sh.cleared--
+	} else {
+		sh.table.entries.Add(-1)
 	}
 	sh.index.remove(hash, s)
 	sh.unlog(r)

@@ -125,7 +125,7 @@ func check(t testing.TB, tb *Table) {
 		if local += n; err != nil {
 			t.Fatalf("shard %d: %v", i, err)
 		}
-		entries += sh.index.used
+		entries += sh.index.used - sh.cleared
 		memory += sh.memory()
 	}
 	if n := int(tb.entries.Load()); n != entries {

@@ -93,7 +93,7 @@ type Stats struct {
 	Expired  uint64 // entries whose lifetime ended
 	Evicted  uint64 // entries that made room for others before their end
 	Refused  uint64 // new entries for which there was no room
-	Dropped  uint64 // entries taken out by [Batch.Drop] and [Batch.Clear]
+	Dropped  uint64 // entries taken out by [Batch.Clear]
 }
 
 // BytesPerEntry is what one entry takes, in bytes: its record, its key where that
