@@ -235,7 +235,7 @@ func (sh *shard) fresher(s slot, r []byte, src *Source, u *protocol.Update, tick
 	case Pushed:
 		return !others
 	case Replayed:
-		return (!others || src.doubted[u.ID]) && !sh.equal(s, src.mapping, u)
+		return (!others || src.doubted(u.ID)) && !sh.equal(s, src.mapping, u)
 	case Taught:
 		if !u.Timed {
 			return false

@@ -45,13 +45,9 @@ func (s *Set) LimitMemory(bytes int64) { s.memory.Store(bytes) }
 // MemoryLimit is what LimitMemory was told.
 func (s *Set) MemoryLimit() int64 { return s.memory.Load() }
 
-// Memory is how many bytes all tables together have reserved.
-func (s *Set) Memory() (bytes int64) {
-	for _, t := range s.Tables() {
-		bytes += t.account.bytes.Load()
-	}
-	return bytes
-}
+// Memory is how many bytes all tables together have reserved, and what belongs to
+// none of them. It takes no lock.
+func (s *Set) Memory() (bytes int64) { return s.reserved.Load() }
 
 // over is by how many bytes the limit of memory would be exceeded if n came to
 // what tables have reserved; it is negative where there is room, and where there

@@ -31,7 +31,8 @@ type Set struct {
 	section  string
 	clock    clock
 	memory   atomic.Int64 // bytes that tables may reserve, 0 = any number
-	reserved atomic.Int64 // what they have reserved
+	reserved atomic.Int64 // what they have reserved, and doubts
+	doubts   doubts
 
 	mu     sync.Mutex // one definition at a time
 	shards int        // of a table

@@ -284,10 +284,9 @@ type Source struct {
 	mapping *mapping
 	acked   uint64 // see Acked
 	// lessonFrom is the tick at which the lesson was asked for of which rows
-	// come, and doubted are the ids of those of which it can't be told whether
-	// they are fresher than what another origin has changed live.
+	// come, and lesson its number among the set's doubts, 0 where it has none.
 	lessonFrom int64
-	doubted    map[uint32]bool
+	lesson     uint32
 	evictor    evictor
 	paid       int  // bytes that gave way ahead of new entries
 	takesOver  bool // entries of a table that goes: its memory is theirs
@@ -303,21 +302,23 @@ func (t *Table) Source(def *protocol.Definition) *Source {
 // rows can have been under way.
 func (src *Source) LessonAsked(now time.Time) {
 	src.lessonFrom = src.table.set.clock.tick(now)
-	clear(src.doubted)
+	src.lesson = 0
 }
 
+// doubt remembers a row of the lesson, see doubts.
 func (src *Source) doubt(id uint32) {
-	if src.doubted == nil {
-		src.doubted = map[uint32]bool{}
+	s := src.table.set
+	if src.lesson == 0 {
+		src.lesson = s.doubts.lesson()
 	}
-	if len(src.doubted) < maxDoubted {
-		src.doubted[id] = true
+	if s.doubts.add(doubt{src.lesson, id}) {
+		s.reserved.Add(doubtSize)
 	}
 }
 
-// maxDoubted bounds the ids that are remembered for one source: they are of
-// keys that changed live while the lesson was under way.
-const maxDoubted = 1 << 16
+func (src *Source) doubted(id uint32) bool {
+	return src.lesson != 0 && src.table.set.doubts.has(doubt{src.lesson, id})
+}
 
 // Layout is how the updates have to be laid out.
 func (src *Source) Layout() *protocol.Layout { return src.layout }
