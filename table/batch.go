@@ -70,7 +70,7 @@ func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch
 			return
 		}
 		c.next = n + 1
-		switch t.shards[n].readLearned(&c.shards[n], min(limit, len(b.items)+turn), tick, b) {
+		switch t.shards[n].Load().readLearned(&c.shards[n], min(limit, len(b.items)+turn), tick, b) {
 		case full:
 			return
 		case noMore:
@@ -106,6 +106,9 @@ const (
 )
 
 func (sh *shard) readLearned(c *learnedCursor, limit int, tick int64, b *Batch) answer {
+	if sh == nil {
+		return noMore
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	log := sh.learned.after(c.position)
@@ -161,7 +164,7 @@ func (t *Table) ReadChanged(position uint64, limit int, now time.Time, b *Batch)
 	for some := [32]logged{}; ; {
 		n := t.changed.after(position, some[:])
 		for i := range n {
-			if !t.shards[some[i].shard()].pinChanged(&some[i], limit, tick, b) {
+			if !t.shards[some[i].shard()].Load().pinChanged(&some[i], limit, tick, b) {
 				return position
 			}
 			position = some[i].position
@@ -229,7 +232,7 @@ func (t *Table) Walk(cursor *Cursor, limit int, now time.Time, b *Batch) {
 	tick := t.set.clock.tick(now)
 	b.begin(t)
 	for cursor.shard < len(t.shards) {
-		switch t.shards[cursor.shard].walk(cursor, limit, tick, b) {
+		switch t.shards[cursor.shard].Load().walk(cursor, limit, tick, b) {
 		case full:
 			return
 		case noMore:
@@ -239,6 +242,9 @@ func (t *Table) Walk(cursor *Cursor, limit int, now time.Time, b *Batch) {
 }
 
 func (sh *shard) walk(c *Cursor, limit int, tick int64, b *Batch) answer {
+	if sh == nil {
+		return noMore
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if c.left = min(c.left, sh.store.next); !c.begun {
@@ -267,6 +273,9 @@ func (t *Table) Find(key []byte, now time.Time, b *Batch) {
 	b.begin(t)
 	h := hash(key)
 	sh := t.shard(h)
+	if sh == nil {
+		return
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if s, r := sh.find(key, h); r != nil && !has(r, flagCleared) && !ended(r, tick) && b.takes(sh, 1) {
@@ -279,6 +288,9 @@ func (t *Table) FindID(id uint64, now time.Time, b *Batch) {
 	tick := t.set.clock.tick(now)
 	b.begin(t)
 	sh := t.shard(id)
+	if sh == nil {
+		return
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for p := sh.index.probe(id); p.next(); {
@@ -320,7 +332,7 @@ func (sh *shard) pin(b *Batch, s slot, r []byte) {
 		it.serverKey = sh.schema.servers.get(sh.serverID(s))
 	}
 	it.records[0] = r
-	for g := 1; g < len(sh.store.size); g++ {
+	for g := int32(1); int(g) < len(sh.store.size); g++ {
 		it.records[g] = sh.store.record(g, s)
 	}
 }
@@ -371,7 +383,7 @@ func (b *Batch) Len() int { return len(b.items) }
 func (b *Batch) Layout() *protocol.Layout { return b.schema.layout }
 
 // Definition goes with Layout.
-func (b *Batch) Definition() *protocol.Definition { return &b.schema.def }
+func (b *Batch) Definition() *protocol.Definition { return b.schema.def }
 
 // Position of entry i in its log.
 func (b *Batch) Position(i int) uint64 { return b.items[i].position }

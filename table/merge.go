@@ -25,8 +25,13 @@ const MaxArrivals = 512
 // allocated but for room that the table grows by. Where there is none, others
 // give way or the update is refused, see [Set.Limit] and [Set.LimitMemory].
 func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
-	h := hash(u.Key)
-	sh, tick := src.table.shard(h), src.table.set.clock.tick(now)
+	h, tick := hash(u.Key), src.table.set.clock.tick(now)
+	sh := src.table.shard(h)
+	if sh == nil {
+		if sh = src.open(int(h>>src.table.shardShift), tick, u, how); sh == nil {
+			return false
+		}
+	}
 	sh.mu.Lock()
 	out := sh.merge(src, tick, h, u, how, src.takesOver)
 	sh.mu.Unlock()
@@ -74,9 +79,37 @@ func (src *Source) MergeAll(now time.Time, all []Arrival) {
 	}
 	for n := range t.shards {
 		for i := first[n]; i > 0; {
-			i = t.shards[n].mergeSome(src, tick, all, i)
+			sh := t.shards[n].Load()
+			if sh == nil {
+				a := &all[i-1]
+				if sh = src.open(n, tick, &a.Update, a.How); sh == nil {
+					a.became(ignored)
+					i = a.next
+					continue
+				}
+			}
+			i = sh.mergeSome(src, tick, all, i)
 		}
 	}
+}
+
+// open opens a shard that is not there yet for u. It returns nil where u makes no
+// entry, or where there is no room for one.
+func (src *Source) open(n int, tick int64, u *protocol.Update, how How) *shard {
+	t := src.table
+	expire := src.expireAt(tick, u, how)
+	switch {
+	case expire != 0 && expire <= tick:
+		t.stale.Add(1)
+		return nil
+	case len(u.Key) > MaxKey:
+		return nil
+	}
+	if size := t.shardSize(); !src.takesOver && !src.pay(size, size, tick) {
+		t.refused.Add(1)
+		return nil
+	}
+	return t.open(n)
 }
 
 // mergeAtOnce bounds how many updates are merged while a lock is held once.

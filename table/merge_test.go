@@ -345,7 +345,7 @@ func TestFullShard(t *testing.T) {
 	merge := func(key string, v uint64) bool { return src.Merge(epoch, update(key, v), Live) }
 	merge("a", 1)
 	merge("b", 1)
-	st := &tb.shards[0].store
+	st := &tb.open(0).store
 	next := st.next
 	st.next = maxSlots
 	var b Batch

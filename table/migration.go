@@ -62,6 +62,6 @@ func (m *migration) move(st *store, s slot) {
 	for _, dt := range m.moved {
 		from, to := &m.from.columns[dt], &m.next.columns[dt]
 		n := min(from.size(), to.size())
-		copy(recordOf(m.chunks, m.size, s)[to.offset:], st.record(from.group, s)[from.offset:from.offset+n])
+		copy(recordOf(m.chunks, m.size, s)[to.offset:], st.record(from.group, s)[from.offset:][:n])
 	}
 }

@@ -318,7 +318,7 @@ type model struct {
 func newModel(t testing.TB, c choices, keyType protocol.KeyType, keyLen, shards, keys int) *model {
 	m := &model{t: t, c: c, set: NewSet("section", epoch).WithShards(shards), now: 1, every: 1, bulk: 1}
 	m.twin.entries, m.twin.learned = map[string]*twinEntry{}, map[int]uint64{}
-	m.twin.shardOf = func(key string) int { return m.table.shard(hash([]byte(key))).number }
+	m.twin.shardOf = func(key string) int { return int(hash([]byte(key)) >> m.table.shardShift) }
 	m.twin.room = m.room
 	known := map[string]bool{}
 	for i := range keys {
@@ -449,7 +449,7 @@ func (m *model) mergeAll(n int) {
 	}
 	src.MergeAll(at(m.now-1), all)
 	slices.SortStableFunc(all, func(a, b Arrival) int {
-		return m.table.shard(hash(a.Key)).number - m.table.shard(hash(b.Key)).number
+		return m.twin.shardOf(string(a.Key)) - m.twin.shardOf(string(b.Key))
 	})
 	m.twin.room = func() bool { return true }
 	for i := range all {
@@ -478,8 +478,7 @@ func (m *model) mergeSome() {
 // gone are the twin's entries that the table has no more.
 func (m *model) gone() (keys []string) {
 	for key := range m.twin.entries {
-		h := hash([]byte(key))
-		if _, r := m.table.shard(h).find([]byte(key), h); r == nil {
+		if !there(m.table, key) {
 			keys = append(keys, key)
 		}
 	}
@@ -711,8 +710,7 @@ func (m *model) expire() {
 	}
 	first, left := int64(math.MaxInt64), 0
 	for key, e := range maps.Clone(m.twin.entries) {
-		h := hash([]byte(key))
-		if _, r := m.table.shard(h).find([]byte(key), h); r != nil {
+		if there(m.table, key) {
 			if e.ended(m.now) {
 				left++
 			}
@@ -876,8 +874,8 @@ func (m *model) tide(n int) {
 
 // slots are how many the table has, in use or free.
 func (m *model) slots() (n int) {
-	for i := range m.table.shards {
-		n += int(m.table.shards[i].store.next)
+	for sh := range m.table.each {
+		n += int(sh.store.next)
 	}
 	return n
 }

@@ -29,8 +29,8 @@ func newFieldMapping(fields []Field, s *schema) *mapping {
 	from := 0
 	for _, f := range fields {
 		col, words := s.columns[f.Type], f.Type.Kind().Words()
-		if col.present && col.kind != protocol.Dictionary && f.Element < col.elements {
-			col.offset += f.Element * width(col.kind)
+		if col.present && col.kind != protocol.Dictionary && f.Element < int(col.elements) {
+			col.offset += int32(f.Element * width(col.kind))
 			col.elements = 1
 			m.pairs = append(m.pairs, pair{from, col})
 		}
@@ -120,7 +120,7 @@ func (sh *shard) clear(s slot, r []byte, hash uint64, tick int64) {
 // zero makes all values of s zero.
 func (sh *shard) zero(s slot) {
 	sh.schema.servers.release(sh.serverID(s))
-	for g := range sh.store.size {
+	for g := range int32(len(sh.store.size)) {
 		r := sh.store.record(g, s)
 		if g == 0 {
 			r = r[headerSize+sh.store.keyArea:]
@@ -159,7 +159,7 @@ func (t *Table) Taken(position uint64, budget int) (more bool) {
 				n = i
 				break
 			}
-			t.shards[some[i].shard()].settle(&some[i])
+			t.shards[some[i].shard()].Load().settle(&some[i])
 			t.taken = some[i].position
 		}
 		if n < len(some) {

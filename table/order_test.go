@@ -117,7 +117,7 @@ func TestOrderOfLongKey(t *testing.T) {
 	order(tb, at(0), update(key, 1), Field{Type: protocol.GPC0})
 	expect(t, "a peer's change", lb1.Merge(at(0), update(key, 2), Live), true)
 	expect(t, "cleared", clearKey(tb, key, at(0)), true)
-	expect(t, "slots in use", tb.shards[0].index.used, 0)
+	expect(t, "slots in use", tb.open(0).index.used, 0)
 	check(t, tb)
 }
 
@@ -218,10 +218,10 @@ func TestClearedEntryGoes(t *testing.T) {
 			reader.Release()
 			tb.Taken(tb.ChangedPosition()-1, 10)
 			tb.Expire(at(1000), 10)
-			expect(t, "in use before", tb.shards[0].index.used, 1)
+			expect(t, "in use before", tb.open(0).index.used, 1)
 			expect(t, "expired before", tb.Stats().Expired, 0)
 			tt.goes(tb)
-			expect(t, "in use", tb.shards[0].index.used, 0)
+			expect(t, "in use", tb.open(0).index.used, 0)
 			expect(t, "expired", tb.Stats().Expired, 0)
 			slots, long := used(tb)
 			expect(t, "slots, long keys", []any{slots, long}, "[0 0]")
@@ -273,7 +273,7 @@ func TestTakenIsBounded(t *testing.T) {
 	}
 	expect(t, "calls", calls, 1000/128+1)
 	expect(t, "untaken", tb.Untaken(), false)
-	expect(t, "left", tb.shards[0].index.used, 0)
+	expect(t, "left", tb.open(0).index.used, 0)
 	check(t, tb)
 }
 

@@ -36,11 +36,25 @@ func (s *Set) limitTable(t *Table) {
 }
 
 // LimitMemory bounds what all tables together reserve, in bytes; 0 is no bound.
+// Definitions have a sixteenth of it, 256 KiB at least, so that tables without an
+// entry can't keep entries out; without a bound they have 32 MiB.
+//
 // Where it is reached, a new entry evicts at least as much before, of whatever
 // table: entries that end first, but none of a NoPurge table. So the limit is
 // kept but for what is on its way back: [Set.Expire] moves entries together and
 // gives the rest back.
 func (s *Set) LimitMemory(bytes int64) { s.memory.Store(bytes) }
+
+// overheadAtMost is what tables may take in all without their entries.
+func (s *Set) overheadAtMost() int64 {
+	if limit := s.memory.Load(); limit > 0 {
+		return max(limit/16, 256<<10)
+	}
+	return 32 << 20
+}
+
+// Refused is how many definitions were refused for want of room. It takes no lock.
+func (s *Set) Refused() uint64 { return s.refused.Load() }
 
 // MemoryLimit is what LimitMemory was told.
 func (s *Set) MemoryLimit() int64 { return s.memory.Load() }
@@ -96,9 +110,14 @@ func (src *Source) makeRoom(sh *shard, keyLen int, tick int64) bool {
 		}
 	}
 	growth, cost, full := sh.costs(keyLen)
-	if full {
-		return false
-	}
+	return !full && src.pay(growth, cost, tick)
+}
+
+// pay evicts what ends first, where memory is short, for what makes a shard reserve
+// growth bytes more, of which it takes cost itself, and reports whether there is room
+// for it, or will be as soon as what gave way has gone back.
+func (src *Source) pay(growth, cost int, tick int64) bool {
+	t := src.table
 	if t.set.over(growth) <= 0 {
 		return true
 	}
@@ -145,8 +164,8 @@ func (s *Set) trim(tick int64) bool {
 		return false
 	}
 	for _, t := range s.Tables() {
-		for i := range t.shards {
-			over -= int64(t.shards[i].returns())
+		for sh := range t.each {
+			over -= int64(sh.returns())
 		}
 	}
 	var e evictor
@@ -197,9 +216,9 @@ func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*store,
 		if t.noPurge.Load() {
 			continue
 		}
-		for i := range t.shards {
-			if at := t.shards[i].front(); at != 0 {
-				e.fronts = append(e.fronts, front{at, &t.shards[i]})
+		for sh := range t.each {
+			if at := sh.front(); at != 0 {
+				e.fronts = append(e.fronts, front{at, sh})
 			}
 		}
 	}

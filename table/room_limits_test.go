@@ -20,7 +20,7 @@ func TestRoomThatOthersMade(t *testing.T) {
 	set := newSet1()
 	set.Limit("/t", Limits{Size: 2})
 	tb := set.Define(epoch, nil, def)
-	src, sh := tb.Source(def), &tb.shards[0]
+	src, sh := tb.Source(def), tb.open(0)
 	src.Merge(epoch, update("a", 1), Live)
 	src.Merge(epoch, update("b", 1), Live)
 	u, tick := update("c", 1), tb.set.clock.tick(epoch)
@@ -303,7 +303,7 @@ func TestCleanerFindsWhatGivesWay(t *testing.T) {
 		}
 	}
 	stale := func() bool {
-		first, _, r := tb.shards[0].first()
+		first, _, r := tb.open(0).first()
 		return first != get48(r, atExpire)
 	}
 	expect(t, "stale before", stale(), true)

@@ -439,7 +439,7 @@ func memorySources(set *Set) (all []memorySource) {
 // slots; cells of the index and of the log; nodes of the queue. Of all these at
 // most half is unused, but for one piece of each kind a shard.
 func (src memorySource) most(n int) int64 {
-	sh := &src.table.shards[0]
+	sh := src.table.open(0)
 	each := 2 * (cellSize + 2*logCellSize + nodeSize)
 	pieces := sh.store.width()<<chunkShift + 2*pieceCells*cellSize + pieceNodes*nodeSize + 3*blockLen*logCellSize
 	if src.keyLen > inlineKey {
@@ -525,7 +525,7 @@ func TestLimitMemoryLowered(t *testing.T) {
 // kept is what shards that have become empty keep: the records of a chunk and an
 // eighth, in chunks, long keys in the same way, and a piece of each kind.
 func (src memorySource) kept() int64 {
-	sh := &src.table.shards[0]
+	sh := src.table.open(0)
 	pieces := sh.store.width()<<(chunkShift+1) + 2*pieceNodes*nodeSize + 3*blockLen*logCellSize + minCells*cellSize
 	if src.keyLen > inlineKey {
 		pieces += 128 << 10
@@ -660,7 +660,7 @@ func TestReadWhileCompacted(t *testing.T) {
 						}
 					}
 				}
-				if now := int(tb.shards[0].store.next + tb.shards[1].store.next); now > slots/2 {
+				if now := int(tb.open(0).store.next + tb.open(1).store.next); now > slots/2 {
 					t.Errorf("%d slots of %d are left: nothing was moved", now, slots)
 				}
 				check(t, tb)
@@ -685,7 +685,7 @@ func TestReadChangedOfMoved(t *testing.T) {
 	for again := at(n); !again.IsZero() && !again.After(at(n)); {
 		_, again = tb.Expire(at(n), 100)
 	}
-	if next := tb.shards[0].store.next; next >= n {
+	if next := tb.open(0).store.next; next >= n {
 		t.Fatalf("%d slots: nothing was moved", next)
 	}
 	var gone Batch
@@ -696,7 +696,7 @@ func TestReadChangedOfMoved(t *testing.T) {
 	var b Batch
 	b.begin(tb)
 	for i := range some {
-		expect(t, "takes more", tb.shards[0].pinChanged(&some[i], 1000, tb.set.clock.tick(at(n)), &b), true)
+		expect(t, "takes more", tb.open(0).pinChanged(&some[i], 1000, tb.set.clock.tick(at(n)), &b), true)
 	}
 	var got []int
 	for i := range b.Len() {
@@ -716,7 +716,7 @@ func TestPinnedAtTheEnd(t *testing.T) {
 			def := define(protocol.KeyString, 60, math.MaxUint32, protocol.GPC0)
 			set := newSet1()
 			tb := set.Define(epoch, nil, def)
-			src, st := tb.Source(def), &tb.shards[0].store
+			src, st := tb.Source(def), &tb.open(0).store
 			mergeNumbers(src, 59, fromTo(1, n+1))
 			var b Batch
 			tb.Find(number(n, 59), epoch, &b)
@@ -749,7 +749,7 @@ func TestCompactWhileSchemaChanges(t *testing.T) {
 	def := define(protocol.KeyBinary, keyLen, math.MaxUint32, protocol.GPC0, protocol.GPTArray)
 	set := newSet1()
 	tb := set.Define(epoch, nil, def)
-	src, sh := tb.Source(def), &tb.shards[0]
+	src, sh := tb.Source(def), tb.open(0)
 	for i := range n {
 		u := timed(1, string(number(i, keyLen)), uint64(i), 1, 2, 3)
 		if i >= n-500 {
@@ -757,7 +757,7 @@ func TestCompactWhileSchemaChanges(t *testing.T) {
 		}
 		src.Merge(epoch, u, Live)
 	}
-	next, c := tb.schema.with(change(&tb.schema.def, func(d *protocol.Definition) {
+	next, c := tb.schema.with(change(tb.schema.def, func(d *protocol.Definition) {
 		d.Types |= 1 << protocol.ConnCount
 		d.Params[protocol.GPTArray].Elements = 5
 	}), headerSize+sh.store.keyArea)

@@ -1,6 +1,9 @@
 package table
 
 import (
+	"slices"
+	"unsafe"
+
 	"github.com/peersd/peersd/protocol"
 )
 
@@ -13,10 +16,11 @@ import (
 // without an entry being moved. Where types come and go again and again, all
 // groups but the first are made one.
 type schema struct {
-	def     protocol.Definition // with ID 0; what the table is taught as
-	layout  *protocol.Layout    // of def
+	def     *protocol.Definition // with ID 0; what the table is taught as
+	layout  *protocol.Layout     // of def
 	columns [protocol.NumDataTypes]column
 	groups  int
+	size    []int       // of the records of each group, in bytes
 	whole   *mapping    // to its own layout
 	servers *serverKeys // nil without that column
 	account *account    // for them
@@ -26,9 +30,9 @@ type schema struct {
 type column struct {
 	present  bool
 	kind     protocol.Kind
-	elements int
-	group    int
-	offset   int // in the group's record, in bytes
+	group    int32
+	elements int32
+	offset   int32 // in the group's record, in bytes
 }
 
 // width is how many bytes one value of kind k is stored in.
@@ -42,7 +46,7 @@ func width(k protocol.Kind) int {
 	return 4
 }
 
-func (c *column) size() int { return c.elements * width(c.kind) }
+func (c *column) size() int { return int(c.elements) * width(c.kind) }
 
 // A mapping carries values between the layout of one definition and the
 // columns of one schema. It is made once for the two.
@@ -73,10 +77,10 @@ func newMapping(l *protocol.Layout, s *schema) *mapping {
 			continue
 		}
 		// Of arrays of different sizes, what both have.
-		col.elements = min(col.elements, c.Elements)
+		col.elements = min(col.elements, int32(c.Elements))
 		m.pairs = append(m.pairs, pair{c.Offset, col})
 		if col.kind == protocol.Rate {
-			left -= col.elements
+			left -= int(col.elements)
 		}
 	}
 	m.partial = left > 0
@@ -95,7 +99,7 @@ func (src *Source) mapTo(s *schema) *mapping {
 func (s *schema) rates() (n int) {
 	for i := range s.columns {
 		if c := &s.columns[i]; c.present && c.kind == protocol.Rate {
-			n += c.elements
+			n += int(c.elements)
 		}
 	}
 	return n
@@ -127,13 +131,13 @@ func (s *schema) with(def *protocol.Definition, head int) (next *schema, c trans
 	case c.group >= maxGroups:
 		c.group = 1
 	}
-	next = &schema{def: *def, groups: c.group, account: s.account}
+	next = &schema{def: def, groups: c.group, size: slices.Clip(s.size[:c.group]), account: s.account}
 	for t := range def.DataTypes() {
-		col, elements := s.columns[t], 1
+		col, elements := s.columns[t], int32(1)
 		if t.IsArray() {
-			elements = def.Params[t].Elements
+			elements = int32(def.Params[t].Elements)
 		}
-		if col.present && elements <= col.elements && col.group < c.group {
+		if col.present && elements <= col.elements && int(col.group) < c.group {
 			col.elements = elements
 			next.columns[t] = col
 			continue
@@ -141,19 +145,31 @@ func (s *schema) with(def *protocol.Definition, head int) (next *schema, c trans
 		if col.present {
 			c.moved = append(c.moved, t)
 		}
-		col = column{present: true, kind: t.Kind(), elements: elements, group: c.group, offset: c.size}
+		col = column{present: true, kind: t.Kind(), elements: elements, group: int32(c.group), offset: int32(c.size)}
 		next.columns[t] = col
 		c.size += col.size()
 	}
 	if c.size > 0 {
 		next.groups++
+		next.size = append(next.size, c.size)
 	}
 	if next.columns[protocol.ServerKey].present {
 		if next.servers = s.servers; next.servers == nil {
 			next.servers = newServerKeys(s.account)
 		}
 	}
-	next.layout = protocol.NewLayout(&next.def)
+	next.layout = protocol.NewLayout(next.def)
 	next.whole = newMapping(next.layout, next)
 	return next, c
+}
+
+// memory is what s takes, in bytes, but for its server keys, and for its definition,
+// which most often is a declaration.
+func (s *schema) memory() int {
+	size := int(unsafe.Sizeof(*s)) + len(s.size)*int(unsafe.Sizeof(0))
+	if s.layout != nil {
+		size += int(unsafe.Sizeof(*s.layout)) + cap(s.layout.Columns)*int(unsafe.Sizeof(protocol.Column{}))
+		size += int(unsafe.Sizeof(*s.whole)) + cap(s.whole.pairs)*int(unsafe.Sizeof(pair{}))
+	}
+	return size
 }

@@ -144,8 +144,8 @@ func TestAlternatingDefinitions(t *testing.T) {
 		check(t, tb)
 		s.Define(epoch, b, a)
 		check(t, tb)
-		if tb.schema.groups > maxGroups || len(tb.shards[0].store.chunks) != tb.schema.groups || len(tb.declarations) != 1 {
-			t.Fatalf("%d groups, %d lists of chunks, %d declarations", tb.schema.groups, len(tb.shards[0].store.chunks), len(tb.declarations))
+		if tb.schema.groups > maxGroups || len(tb.open(0).store.chunks) != tb.schema.groups || len(tb.declarations) != 1 {
+			t.Fatalf("%d groups, %d lists of chunks, %d declarations", tb.schema.groups, len(tb.open(0).store.chunks), len(tb.declarations))
 		}
 	}
 	expect(t, "entry", get(tb, "k", epoch), "0 [1 2 3 4]")

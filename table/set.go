@@ -32,19 +32,25 @@ type Set struct {
 	clock    clock
 	memory   atomic.Int64 // bytes that tables may reserve, 0 = any number
 	reserved atomic.Int64 // what they have reserved, and doubts
+	overhead atomic.Int64 // what they take without their entries
 	doubts   doubts
 
 	mu     sync.Mutex // one definition at a time
 	shards int        // of a table
 	limits map[string]Limits
+	byName map[string][]*Table // on the wire
 
-	tables atomic.Pointer[[]*Table] // in the order of their first definition; replaced, never written to
+	refused atomic.Uint64 // definitions, for want of room
+
+	// In the order of their first definition. It is replaced, and never written to
+	// but behind its end.
+	tables atomic.Pointer[[]*Table]
 }
 
 // NewSet returns an empty set for the peers section of that name. now is the
 // instant from which its clock counts.
 func NewSet(section string, now time.Time) *Set {
-	s := &Set{section: section, clock: clock{now}, shards: shardsFor(runtime.GOMAXPROCS(0)), limits: map[string]Limits{}}
+	s := &Set{section: section, clock: clock{now}, shards: shardsFor(runtime.GOMAXPROCS(0)), limits: map[string]Limits{}, byName: map[string][]*Table{}}
 	s.tables.Store(new([]*Table))
 	return s
 }
@@ -62,8 +68,8 @@ func (s *Set) WithShards(n int) *Set {
 func (s *Set) Section() string { return s.section }
 
 // Tables returns the tables in the order of their first definition. The slice
-// is not to be written to. It is another one after a table came or went, and
-// only then.
+// is not to be written to. It is longer after a table came, be it in the same place
+// or not, and in another place after one went; only then.
 func (s *Set) Tables() []*Table { return *s.tables.Load() }
 
 // Lookup returns the tables of a name as on the wire or as in `show table`:
@@ -83,33 +89,70 @@ func (s *Set) Lookup(name string) (found []*Table) {
 // any more go; and where the key length of a string table has changed, the
 // entries whose keys still fit go along, and the old table with its last
 // declarer.
+//
+// It returns nil, and leaves everything as it was, where what all definitions take,
+// without a single entry, would be too much: see [Set.LimitMemory].
 func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tables := s.Tables()
-	t := fitting(tables, is)
+	t := s.fitting(is)
 	if was != nil && t != nil && same(was, is) {
 		return t
+	}
+	if !s.admits(t, was, is) {
+		s.refused.Add(1)
+		return nil
 	}
 	if t == nil {
 		t = newTable(s, is)
 		s.limitTable(t)
-		tables = append(slices.Clip(tables), t)
+		// Nobody sees the new table before it is filled, or misses the old one.
+		defer s.add(t)
 	}
-	// Nobody sees the new table before it is filled, or misses the old one.
-	defer func() { s.tables.Store(&tables) }()
 	if was == nil || t.Fits(was) {
 		t.declare(was, is)
 		return t
 	}
 	t.declare(nil, is)
-	if old := fitting(tables, was); old != nil {
+	if old := s.fitting(was); old != nil {
 		if old.keyType == protocol.KeyString && t.keyType == protocol.KeyString {
 			t.takeOver(now, old, is)
 		}
-		tables = retract(tables, old, was) // after that some of its values may be gone
+		s.retract(old, was) // after that some of its values may be gone
 	}
 	return t
+}
+
+// admits reports whether there is room for a definition: of t, or, where t is nil, of
+// a table that is not there yet. One that replaces another one takes no more.
+func (s *Set) admits(t *Table, was, is *protocol.Definition) bool {
+	more := s.overhead.Load()
+	switch {
+	case t == nil:
+		more += int64(tableSize + s.shards*shardPointer + declarationSize)
+	case t.declares(is) || was != nil && t.Fits(was):
+		return true
+	default:
+		more += int64(declarationSize)
+	}
+	return more <= s.overheadAtMost()
+}
+
+// add and remove change the list of tables. To add one costs the same whatever their
+// number.
+func (s *Set) add(t *Table) {
+	tables := append(s.Tables(), t)
+	s.tables.Store(&tables)
+	s.byName[t.name] = append(s.byName[t.name], t)
+}
+
+func (s *Set) remove(t *Table) {
+	is := func(o *Table) bool { return o == t }
+	tables := slices.DeleteFunc(slices.Clone(s.Tables()), is)
+	s.tables.Store(&tables)
+	if s.byName[t.name] = slices.DeleteFunc(s.byName[t.name], is); len(s.byName[t.name]) == 0 {
+		delete(s.byName, t.name)
+	}
 }
 
 // Retract takes back what a declarer has said of a table, was: data types that
@@ -118,25 +161,22 @@ func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 func (s *Set) Retract(was *protocol.Definition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tables := s.Tables()
-	if t := fitting(tables, was); t != nil {
-		tables = retract(tables, t, was)
-		s.tables.Store(&tables)
+	if t := s.fitting(was); t != nil {
+		s.retract(t, was)
 	}
 }
 
-// retract returns the tables that are left when was is said of t no more.
-func retract(tables []*Table, t *Table, was *protocol.Definition) []*Table {
-	t.declare(was, nil)
-	if len(t.declarations) > 0 {
-		return tables
+// retract lets was be said of t no more.
+func (s *Set) retract(t *Table, was *protocol.Definition) {
+	if t.declare(was, nil); len(t.declarations) == 0 {
+		s.remove(t)
+		t.leave()
 	}
-	t.account.leave()
-	return slices.DeleteFunc(slices.Clone(tables), func(o *Table) bool { return o == t })
 }
 
-func fitting(tables []*Table, def *protocol.Definition) *Table {
-	for _, t := range tables {
+// fitting is the table that def defines, nil where it is not there.
+func (s *Set) fitting(def *protocol.Definition) *Table {
+	for _, t := range s.byName[def.Name] {
 		if t.Fits(def) {
 			return t
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -44,17 +45,21 @@ type shard struct {
 	putOff atomic.Int32 // how often the cleaner has passed over it; not under mu
 }
 
-// shard is where the key of that hash belongs: always the same one.
-func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shardShift] }
+// shard is where the key of that hash belongs: always the same one, nil where it has
+// had no entry yet.
+func (t *Table) shard(hash uint64) *shard { return t.shards[hash>>t.shardShift].Load() }
 
-func (sh *shard) init(t *Table, number, longest int) {
-	sh.table, sh.number, sh.schema = t, number, t.schema
-	sh.store.keyArea = min(longest, inlineKey)
-	if longest > inlineKey {
+// newShard returns an empty shard of a table, which is locked.
+func newShard(t *Table, number int) *shard {
+	sh := &shard{table: t, number: number, schema: t.schema}
+	sh.store.keyArea, sh.store.size = t.keyArea, slices.Clone(t.schema.size)
+	sh.store.chunks = make([][][]byte, len(t.schema.size))
+	if t.longKeys() {
 		sh.store.long = make([]longKeys, longClasses)
 	}
 	a := &t.account
 	sh.store.account, sh.index.account, sh.queue.account, sh.learned.account = a, a, a, a
+	return sh
 }
 
 func (sh *shard) addStats(all *Stats) {
@@ -64,7 +69,6 @@ func (sh *shard) addStats(all *Stats) {
 	for i := range sh.store.chunkCount() {
 		all.Capacity += chunkLen(i, firstShift, chunkShift)
 	}
-	all.Record = sh.store.width()
 	all.Merged += sh.merged
 	all.Stale += sh.stale
 	all.Expired += sh.expired

@@ -16,7 +16,7 @@ func (sh *shard) write(s slot, r []byte, m *mapping, u *protocol.Update, tick in
 		}
 	}
 	put48(r, atStamp, tick)
-	group := 0
+	group := int32(0)
 	for i := range m.pairs {
 		p := &m.pairs[i]
 		if p.column.group != group {
@@ -27,9 +27,9 @@ func (sh *shard) write(s slot, r []byte, m *mapping, u *protocol.Update, tick in
 	}
 	if m.server != nil {
 		r := sh.store.record(m.server.group, s)
-		had := getUint32(r, m.server.offset)
+		had := getUint32(r, int(m.server.offset))
 		if servers := sh.schema.servers; servers.get(had) != u.ServerKey {
-			putUint32(r, m.server.offset, servers.acquire(u.ServerKey))
+			putUint32(r, int(m.server.offset), servers.acquire(u.ServerKey))
 			servers.release(had)
 		}
 	}
@@ -86,7 +86,7 @@ func (sh *shard) age(s slot, ms int64) {
 		}
 		r := sh.store.record(c.group, s)[c.offset:]
 		for e := range c.elements {
-			putUint32(r, 12*e, ageRate(getUint32(r, 12*e), ms))
+			putUint32(r, int(12*e), ageRate(getUint32(r, int(12*e)), ms))
 		}
 	}
 }
@@ -97,7 +97,7 @@ func (sh *shard) equal(s slot, m *mapping, u *protocol.Update) bool {
 	for i := range m.pairs {
 		p := &m.pairs[i]
 		r := sh.store.record(p.column.group, s)[p.column.offset:]
-		for e := range p.column.elements {
+		for e := range int(p.column.elements) {
 			if !equalValue(r, p.column.kind, u.Values[p.from:], e) {
 				return false
 			}
@@ -125,5 +125,5 @@ func (sh *shard) serverID(s slot) uint32 {
 	if !c.present {
 		return 0
 	}
-	return getUint32(sh.store.record(c.group, s), c.offset)
+	return getUint32(sh.store.record(c.group, s), int(c.offset))
 }
