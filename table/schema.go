@@ -1,6 +1,7 @@
 package table
 
 import (
+	"math"
 	"slices"
 	"unsafe"
 
@@ -14,7 +15,9 @@ import (
 // Values live in column groups. The first group is part of the entry's record;
 // data types that come later form groups of their own, so that a table grows
 // without an entry being moved. Where types come and go again and again, all
-// groups but the first are made one.
+// groups but the first are made one. Where they go, so that the columns in use fill
+// less than half of the bytes, the first group is cut behind some of them, too, and
+// those behind the cut are moved.
 type schema struct {
 	def     *protocol.Definition // with ID 0; what the table is taught as
 	layout  *protocol.Layout     // of def
@@ -125,20 +128,24 @@ type transition struct {
 // group. head is what precedes the columns of the first group.
 func (s *schema) with(def *protocol.Definition, head int) (next *schema, c transition) {
 	c = transition{from: s, group: s.groups}
+	first := math.MaxInt
 	switch {
 	case c.group == 0:
 		c.size = head
+	case 2*(head+valuesOf(def, nil)) < s.width():
+		c.group, first = 1, head+valuesOf(def, s)
 	case c.group >= maxGroups:
 		c.group = 1
 	}
-	next = &schema{def: def, groups: c.group, size: slices.Clip(s.size[:c.group]), account: s.account}
+	next = &schema{def: def, groups: c.group, size: slices.Clone(s.size[:c.group]), account: s.account}
+	cut := head
 	for t := range def.DataTypes() {
-		col, elements := s.columns[t], int32(1)
-		if t.IsArray() {
-			elements = int32(def.Params[t].Elements)
-		}
-		if col.present && elements <= col.elements && int(col.group) < c.group {
+		col, elements := s.columns[t], int32(elementsOf(def, t))
+		if col.present && elements <= col.elements && int(col.group) < c.group && (col.group > 0 || int(col.offset)+int(elements)*width(col.kind) <= first) {
 			col.elements = elements
+			if col.group == 0 {
+				cut = max(cut, int(col.offset)+col.size())
+			}
 			next.columns[t] = col
 			continue
 		}
@@ -148,6 +155,9 @@ func (s *schema) with(def *protocol.Definition, head int) (next *schema, c trans
 		col = column{present: true, kind: t.Kind(), elements: elements, group: int32(c.group), offset: int32(c.size)}
 		next.columns[t] = col
 		c.size += col.size()
+	}
+	if first < math.MaxInt {
+		next.size[0] = cut
 	}
 	if c.size > 0 {
 		next.groups++
@@ -172,4 +182,31 @@ func (s *schema) memory() int {
 		size += int(unsafe.Sizeof(*s.whole)) + cap(s.whole.pairs)*int(unsafe.Sizeof(pair{}))
 	}
 	return size
+}
+
+// width is how many bytes a record has in all groups.
+func (s *schema) width() (bytes int) {
+	for _, size := range s.size {
+		bytes += size
+	}
+	return bytes
+}
+
+// valuesOf is how many bytes the values of def take; where s is given, of those that
+// are in its first group.
+func valuesOf(def *protocol.Definition, s *schema) (bytes int) {
+	for t := range def.DataTypes() {
+		if s == nil || s.columns[t].present && s.columns[t].group == 0 {
+			bytes += elementsOf(def, t) * width(t.Kind())
+		}
+	}
+	return bytes
+}
+
+// elementsOf is how many values a data type of def has.
+func elementsOf(def *protocol.Definition, t protocol.DataType) int {
+	if t.IsArray() {
+		return def.Params[t].Elements
+	}
+	return 1
 }

@@ -53,7 +53,7 @@ func (t *Table) shard(hash uint64) *shard { return t.shards[hash>>t.shardShift].
 func newShard(t *Table, number int) *shard {
 	sh := &shard{table: t, number: number, schema: t.schema}
 	sh.store.keyArea, sh.store.size = t.keyArea, slices.Clone(t.schema.size)
-	sh.store.chunks = make([][][]byte, len(t.schema.size))
+	sh.store.chunks = make([][]chunk, len(t.schema.size))
 	if t.longKeys() {
 		sh.store.long = make([]longKeys, longClasses)
 	}
@@ -223,6 +223,9 @@ func (sh *shard) expire(tick int64, budget int) (dropped int, next int64) {
 	sh.putOff.Store(0)
 	dropped, next = sh.expireSome(tick, budget)
 	if moved := sh.compact(budget - dropped); moved > 0 && moved == budget-dropped {
+		next = tick
+	}
+	if sh.migration == nil && sh.store.narrow() {
 		next = tick
 	}
 	return dropped, next

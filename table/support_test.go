@@ -162,7 +162,7 @@ func there(t *Table, key string) bool {
 func (sh *shard) memory() (bytes int) {
 	for _, chunks := range sh.store.chunks {
 		for _, c := range chunks {
-			bytes += cap(c)
+			bytes += cap(c.bytes)
 		}
 	}
 	for i := range sh.store.long {

@@ -254,13 +254,10 @@ func (t *Table) Stats() (all Stats) {
 }
 
 // record is how many bytes a record has.
-func (t *Table) record() (bytes int) {
+func (t *Table) record() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, size := range t.schema.size {
-		bytes += size
-	}
-	return bytes
+	return t.schema.width()
 }
 
 // Lost is how many entries were evicted, and how many refused, for want of room.
