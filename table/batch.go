@@ -328,11 +328,11 @@ func (sh *shard) pin(b *Batch, s slot, r []byte) {
 	it.uncertain, it.cleared = has(r, flagUncertain), has(r, flagCleared)
 	it.position = positionOf(r)
 	it.key = sh.store.key(r)
-	if sh.schema.columns[protocol.ServerKey].present {
+	if sh.schema.column(protocol.ServerKey).present {
 		it.serverKey = sh.schema.servers.get(sh.serverID(s))
 	}
 	it.records[0] = r
-	for g := int32(1); int(g) < len(sh.store.size); g++ {
+	for g := 1; g < len(sh.store.size); g++ {
 		it.records[g] = sh.store.record(g, s)
 	}
 }

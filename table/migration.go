@@ -61,7 +61,7 @@ func (m *migration) changed(st *store, s slot) {
 // move copies to the new group what the groups before have of it.
 func (m *migration) move(st *store, s slot) {
 	for _, dt := range m.moved {
-		from, to := &m.from.columns[dt], &m.next.columns[dt]
+		from, to := m.from.column(dt), m.next.column(dt)
 		n := min(from.size(), to.size())
 		copy(recordOf(m.chunks, s)[to.offset:], st.record(from.group, s)[from.offset:][:n])
 	}

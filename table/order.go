@@ -28,9 +28,9 @@ func newFieldMapping(fields []Field, s *schema) *mapping {
 	m := &mapping{schema: s, partial: true}
 	from := 0
 	for _, f := range fields {
-		col, words := s.columns[f.Type], f.Type.Kind().Words()
-		if col.present && col.kind != protocol.Dictionary && f.Element < int(col.elements) {
-			col.offset += int32(f.Element * width(col.kind))
+		col, words := *s.column(f.Type), f.Type.Kind().Words()
+		if col.present && col.kind != protocol.Dictionary && f.Element < col.elements {
+			col.offset += f.Element * width(col.kind)
 			col.elements = 1
 			m.pairs = append(m.pairs, pair{from, col})
 		}
@@ -120,7 +120,7 @@ func (sh *shard) clear(s slot, r []byte, hash uint64, tick int64) {
 // zero makes all values of s zero.
 func (sh *shard) zero(s slot) {
 	sh.schema.servers.release(sh.serverID(s))
-	for g := range int32(len(sh.store.size)) {
+	for g := range sh.store.size {
 		r := sh.store.record(g, s)
 		if g == 0 {
 			r = r[headerSize+sh.store.keyArea:]

@@ -2,6 +2,7 @@ package table
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"unsafe"
 
@@ -19,9 +20,10 @@ import (
 // less than half of the bytes, the first group is cut behind some of them, too, and
 // those behind the cut are moved.
 type schema struct {
-	def     *protocol.Definition // with ID 0; what the table is taught as
-	layout  *protocol.Layout     // of def
-	columns [protocol.NumDataTypes]column
+	def     *protocol.Definition         // with ID 0; what the table is taught as
+	layout  *protocol.Layout             // of def
+	columns []column                     // present ones, behind one that is not
+	at      [protocol.NumDataTypes]uint8 // of a data type's column, 0 where it has none
 	groups  int
 	size    []int       // of the records of each group, in bytes
 	whole   *mapping    // to its own layout
@@ -33,9 +35,17 @@ type schema struct {
 type column struct {
 	present  bool
 	kind     protocol.Kind
-	group    int32
-	elements int32
-	offset   int32 // in the group's record, in bytes
+	elements int
+	group    int
+	offset   int // in the group's record, in bytes
+}
+
+// column is where the values of t are stored; it is not present where they aren't.
+func (s *schema) column(t protocol.DataType) *column { return &s.columns[s.at[t]] }
+
+func (s *schema) add(t protocol.DataType, c column) {
+	s.at[t] = uint8(len(s.columns))
+	s.columns = append(s.columns, c)
 }
 
 // width is how many bytes one value of kind k is stored in.
@@ -49,7 +59,7 @@ func width(k protocol.Kind) int {
 	return 4
 }
 
-func (c *column) size() int { return int(c.elements) * width(c.kind) }
+func (c *column) size() int { return c.elements * width(c.kind) }
 
 // A mapping carries values between the layout of one definition and the
 // columns of one schema. It is made once for the two.
@@ -71,7 +81,7 @@ func newMapping(l *protocol.Layout, s *schema) *mapping {
 	m := &mapping{schema: s}
 	left := s.rates()
 	for _, c := range l.Columns {
-		col := s.columns[c.Type]
+		col := *s.column(c.Type)
 		if !col.present {
 			continue
 		}
@@ -80,10 +90,10 @@ func newMapping(l *protocol.Layout, s *schema) *mapping {
 			continue
 		}
 		// Of arrays of different sizes, what both have.
-		col.elements = min(col.elements, int32(c.Elements))
+		col.elements = min(col.elements, c.Elements)
 		m.pairs = append(m.pairs, pair{c.Offset, col})
 		if col.kind == protocol.Rate {
-			left -= int(col.elements)
+			left -= col.elements
 		}
 	}
 	m.partial = left > 0
@@ -101,8 +111,8 @@ func (src *Source) mapTo(s *schema) *mapping {
 // rates is how many rates an entry has.
 func (s *schema) rates() (n int) {
 	for i := range s.columns {
-		if c := &s.columns[i]; c.present && c.kind == protocol.Rate {
-			n += int(c.elements)
+		if c := &s.columns[i]; c.kind == protocol.Rate {
+			n += c.elements
 		}
 	}
 	return n
@@ -137,23 +147,23 @@ func (s *schema) with(def *protocol.Definition, head int) (next *schema, c trans
 	case c.group >= maxGroups:
 		c.group = 1
 	}
-	next = &schema{def: def, groups: c.group, size: slices.Clone(s.size[:c.group]), account: s.account}
+	next = &schema{columns: make([]column, 1, 1+bits.OnesCount64(def.Known())), def: def, groups: c.group, size: slices.Clone(s.size[:c.group]), account: s.account}
 	cut := head
 	for t := range def.DataTypes() {
-		col, elements := s.columns[t], int32(elementsOf(def, t))
-		if col.present && elements <= col.elements && int(col.group) < c.group && (col.group > 0 || int(col.offset)+int(elements)*width(col.kind) <= first) {
+		col, elements := *s.column(t), elementsOf(def, t)
+		if col.present && elements <= col.elements && col.group < c.group && (col.group > 0 || col.offset+elements*width(col.kind) <= first) {
 			col.elements = elements
 			if col.group == 0 {
-				cut = max(cut, int(col.offset)+col.size())
+				cut = max(cut, col.offset+col.size())
 			}
-			next.columns[t] = col
+			next.add(t, col)
 			continue
 		}
 		if col.present {
 			c.moved = append(c.moved, t)
 		}
-		col = column{present: true, kind: t.Kind(), elements: elements, group: int32(c.group), offset: int32(c.size)}
-		next.columns[t] = col
+		col = column{present: true, kind: t.Kind(), elements: elements, group: c.group, offset: c.size}
+		next.add(t, col)
 		c.size += col.size()
 	}
 	if first < math.MaxInt {
@@ -163,7 +173,7 @@ func (s *schema) with(def *protocol.Definition, head int) (next *schema, c trans
 		next.groups++
 		next.size = append(next.size, c.size)
 	}
-	if next.columns[protocol.ServerKey].present {
+	if next.column(protocol.ServerKey).present {
 		if next.servers = s.servers; next.servers == nil {
 			next.servers = newServerKeys(s.account)
 		}
@@ -176,7 +186,7 @@ func (s *schema) with(def *protocol.Definition, head int) (next *schema, c trans
 // memory is what s takes, in bytes, but for its server keys, and for its definition,
 // which most often is a declaration.
 func (s *schema) memory() int {
-	size := int(unsafe.Sizeof(*s)) + len(s.size)*int(unsafe.Sizeof(0))
+	size := int(unsafe.Sizeof(*s)) + cap(s.columns)*int(unsafe.Sizeof(column{})) + len(s.size)*int(unsafe.Sizeof(0))
 	if s.layout != nil {
 		size += int(unsafe.Sizeof(*s.layout)) + cap(s.layout.Columns)*int(unsafe.Sizeof(protocol.Column{}))
 		size += int(unsafe.Sizeof(*s.whole)) + cap(s.whole.pairs)*int(unsafe.Sizeof(pair{}))
@@ -196,7 +206,7 @@ func (s *schema) width() (bytes int) {
 // are in its first group.
 func valuesOf(def *protocol.Definition, s *schema) (bytes int) {
 	for t := range def.DataTypes() {
-		if s == nil || s.columns[t].present && s.columns[t].group == 0 {
+		if s == nil || s.column(t).present && s.column(t).group == 0 {
 			bytes += elementsOf(def, t) * width(t.Kind())
 		}
 	}

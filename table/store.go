@@ -98,7 +98,7 @@ type store struct {
 }
 
 // record returns the record of s in group g.
-func (st *store) record(g int32, s slot) []byte { return recordOf(st.chunks[g], s) }
+func (st *store) record(g int, s slot) []byte { return recordOf(st.chunks[g], s) }
 
 func recordOf(chunks []chunk, s slot) []byte {
 	n, at := chunkOf(s, firstShift, chunkShift)
@@ -265,7 +265,7 @@ func (st *store) release(s slot) {
 	r := st.record(0, s)
 	st.releaseKey(r)
 	generation := generation(r) + 1
-	for g := range int32(len(st.size)) {
+	for g := range st.size {
 		clear(st.record(g, s))
 	}
 	binary.LittleEndian.PutUint16(r[atGeneration:], generation)
@@ -306,7 +306,7 @@ func (st *store) cut() {
 func (st *store) copyTo(to, s slot) {
 	r := st.record(0, to)
 	generation := generation(r)
-	for g := range int32(len(st.size)) {
+	for g := range st.size {
 		copy(st.record(g, to), st.record(g, s))
 	}
 	binary.LittleEndian.PutUint16(r[atGeneration:], generation)

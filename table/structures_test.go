@@ -592,7 +592,7 @@ func testStore(t *testing.T, r *rand.Rand) {
 			t.Fatalf("slot %d has another key of %d bytes, want %d", e.s, len(key), len(e.key))
 		}
 		for g := range st.size {
-			rc := st.record(int32(g), e.s)
+			rc := st.record(g, e.s)
 			if rc[len(rc)-1] != e.values[g] {
 				t.Fatalf("slot %d has %d in group %d, want %d", e.s, rc[len(rc)-1], g, e.values[g])
 			}
@@ -611,7 +611,7 @@ func testStore(t *testing.T, r *rand.Rand) {
 		binary.LittleEndian.PutUint16(rc[atGeneration:], 0)
 		for g := range st.size {
 			if g > 0 {
-				rc = st.record(int32(g), s)
+				rc = st.record(g, s)
 			}
 			if !bytes.Equal(rc, make([]byte, len(rc))) {
 				t.Fatalf("slot %d is not clean in group %d", s, g)
@@ -638,7 +638,7 @@ func testStore(t *testing.T, r *rand.Rand) {
 			st.setKey(e.s, st.record(0, e.s), e.key)
 			for g := range st.size {
 				e.values[g] = byte(r.Uint32())
-				rc := st.record(int32(g), e.s)
+				rc := st.record(g, e.s)
 				rc[len(rc)-1] = e.values[g]
 			}
 			entries = append(entries, e)
@@ -666,7 +666,7 @@ func testStore(t *testing.T, r *rand.Rand) {
 			verify(e)
 			h := held[e.s]
 			for g := range st.size {
-				h[g] = st.record(int32(g), e.s)
+				h[g] = st.record(g, e.s)
 			}
 			held[e.s] = h
 		}

@@ -122,7 +122,7 @@ func newTable(s *Set, def *protocol.Definition) *Table {
 		name:    def.Name,
 		keyType: def.KeyType,
 		keyLen:  def.KeyLen,
-		schema:  &schema{def: &protocol.Definition{Name: def.Name, KeyType: def.KeyType, KeyLen: def.KeyLen}},
+		schema:  &schema{columns: make([]column, 1), def: &protocol.Definition{Name: def.Name, KeyType: def.KeyType, KeyLen: def.KeyLen}},
 		keyArea: min(longestKey(def.KeyType, def.KeyLen), inlineKey),
 	}
 	t.schema.account = &t.account

@@ -16,7 +16,7 @@ func (sh *shard) write(s slot, r []byte, m *mapping, u *protocol.Update, tick in
 		}
 	}
 	put48(r, atStamp, tick)
-	group := int32(0)
+	group := 0
 	for i := range m.pairs {
 		p := &m.pairs[i]
 		if p.column.group != group {
@@ -27,9 +27,9 @@ func (sh *shard) write(s slot, r []byte, m *mapping, u *protocol.Update, tick in
 	}
 	if m.server != nil {
 		r := sh.store.record(m.server.group, s)
-		had := getUint32(r, int(m.server.offset))
+		had := getUint32(r, m.server.offset)
 		if servers := sh.schema.servers; servers.get(had) != u.ServerKey {
-			putUint32(r, int(m.server.offset), servers.acquire(u.ServerKey))
+			putUint32(r, m.server.offset, servers.acquire(u.ServerKey))
 			servers.release(had)
 		}
 	}
@@ -81,12 +81,12 @@ func loadValues(r []byte, c *column, values []uint64, ms int64) {
 func (sh *shard) age(s slot, ms int64) {
 	for i := range sh.schema.columns {
 		c := &sh.schema.columns[i]
-		if !c.present || c.kind != protocol.Rate {
+		if c.kind != protocol.Rate {
 			continue
 		}
 		r := sh.store.record(c.group, s)[c.offset:]
 		for e := range c.elements {
-			putUint32(r, int(12*e), ageRate(getUint32(r, int(12*e)), ms))
+			putUint32(r, 12*e, ageRate(getUint32(r, 12*e), ms))
 		}
 	}
 }
@@ -97,7 +97,7 @@ func (sh *shard) equal(s slot, m *mapping, u *protocol.Update) bool {
 	for i := range m.pairs {
 		p := &m.pairs[i]
 		r := sh.store.record(p.column.group, s)[p.column.offset:]
-		for e := range int(p.column.elements) {
+		for e := range p.column.elements {
 			if !equalValue(r, p.column.kind, u.Values[p.from:], e) {
 				return false
 			}
@@ -121,9 +121,9 @@ func equalValue(r []byte, k protocol.Kind, values []uint64, e int) bool {
 
 // serverID is the id of the server key of s among the table's.
 func (sh *shard) serverID(s slot) uint32 {
-	c := &sh.schema.columns[protocol.ServerKey]
+	c := sh.schema.column(protocol.ServerKey)
 	if !c.present {
 		return 0
 	}
-	return getUint32(sh.store.record(c.group, s), int(c.offset))
+	return getUint32(sh.store.record(c.group, s), c.offset)
 }
