@@ -22,7 +22,8 @@ type twin struct {
 	shardOf func(key string) int
 	learned map[int]uint64       // position of the newest, by shard
 	changed uint64               // the same of those that were changed here
-	def     *protocol.Definition // what all declarers say together
+	union   *protocol.Definition // what all declarers say together
+	def     *protocol.Definition // the same without what there is no room for
 }
 
 type twinEntry struct {
@@ -189,6 +190,11 @@ func (w *twin) define(all []*protocol.Definition) {
 			def.Params[dt].Elements = max(def.Params[dt].Elements, d.Params[dt].Elements)
 		}
 	}
+	w.union = &def
+}
+
+// store makes the table store what def says.
+func (w *twin) store(def protocol.Definition) {
 	w.def = &def
 	for _, e := range w.entries {
 		w.fit(e)
@@ -361,7 +367,8 @@ func (m *model) define(declarer int) {
 	m.sources[declarer] = m.table.Source(is)
 	m.twins[declarer] = &twinSource{def: is, doubted: map[uint32]bool{}}
 	m.says[declarer] = is
-	if was == nil || !same(was, is) {
+	news := was == nil || !same(was, is)
+	if news {
 		// Twice the same counts as said once, at the later time.
 		gone := func(d *protocol.Definition) bool {
 			return same(d, is) || !slices.ContainsFunc(m.says, func(s *protocol.Definition) bool { return s != nil && same(s, d) })
@@ -369,12 +376,38 @@ func (m *model) define(declarer int) {
 		m.latest = append(slices.DeleteFunc(m.latest, gone), is)
 		m.twin.define(m.latest)
 	}
-	if got := m.table.Definition(); got != *m.twin.def {
-		m.t.Fatalf("definition is %v, want %v", &got, m.twin.def)
+	m.follow()
+	if got := m.table.Definition(); news && !m.limited && got != *m.twin.union {
+		m.t.Fatalf("definition is %v, want %v", &got, m.twin.union)
 	}
 	if len(m.set.Tables()) != 1 {
 		m.t.Fatal("another table")
 	}
+}
+
+// follow lets the twin store what the table stores: all that is declared, but for what
+// it did not store before, where memory is limited.
+func (m *model) follow() {
+	got, all, was := m.table.Definition(), m.twin.union, m.twin.def
+	want := *all
+	for dt := range all.DataTypes() {
+		had := was != nil && was.Types>>dt&1 == 1
+		least, most, n := 0, all.Params[dt].Elements, got.Params[dt].Elements
+		if had {
+			least = min(was.Params[dt].Elements, most)
+		}
+		switch has := got.Types>>dt&1 == 1; {
+		case has && n >= least && n <= most:
+			want.Params[dt].Elements = n
+		case !has && !had:
+			want.Types &^= 1 << dt
+			want.Params[dt] = protocol.Params{}
+		}
+	}
+	if got != want {
+		m.t.Fatalf("definition is %v, want %v", &got, &want)
+	}
+	m.twin.store(got)
 }
 
 func (m *model) update(def *protocol.Definition) *protocol.Update {
@@ -742,6 +775,7 @@ func (m *model) expire() {
 func (m *model) expireAll() {
 	m.set.Expire(at(m.now-1), 1+m.c.upTo(6*m.bulk))
 	m.evict(m.gone(), true)
+	m.follow()
 }
 
 // limit sets other limits: more often than not such as are reached.

@@ -38,6 +38,9 @@ func (s *Set) limitTable(t *Table) {
 // LimitMemory bounds what all tables together reserve, in bytes; 0 is no bound.
 // Definitions have a sixteenth of it, 256 KiB at least, so that tables without an
 // entry can't keep entries out; without a bound they have 32 MiB.
+// New data types of a table, and new elements of its arrays, are left out where the
+// entries that it has would need too much for them; [Set.Expire] takes them up when
+// there is room.
 //
 // Where it is reached, a new entry evicts at least as much before, of whatever
 // table: entries that end first, but none of a NoPurge table. So the limit is

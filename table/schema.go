@@ -194,6 +194,21 @@ func (s *schema) memory() int {
 	return size
 }
 
+// stored is def without what s does not store.
+func (s *schema) stored(def *protocol.Definition) *protocol.Definition {
+	some := *def
+	for t := range def.DataTypes() {
+		switch c := s.column(t); {
+		case !c.present:
+			some.Types &^= 1 << t
+			some.Params[t] = protocol.Params{}
+		case t.IsArray():
+			some.Params[t].Elements = min(some.Params[t].Elements, c.elements)
+		}
+	}
+	return &some
+}
+
 // width is how many bytes a record has in all groups.
 func (s *schema) width() (bytes int) {
 	for _, size := range s.size {

@@ -236,13 +236,15 @@ func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
 // evicts some where limits are exceeded, and returns when to call again: zero
 // where no entry ends.
 func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
+	tick := s.clock.tick(now)
 	for _, t := range s.Tables() {
 		_, next := t.Expire(now, budget)
 		if again.IsZero() || !next.IsZero() && next.Before(again) {
 			again = next
 		}
+		t.lookForRoom(tick)
 	}
-	if tick := s.clock.tick(now); s.trimSizes(tick) || s.trim(tick) {
+	if s.trimSizes(tick) || s.trim(tick) {
 		return now
 	}
 	return again

@@ -66,13 +66,17 @@ func (sh *shard) addStats(all *Stats) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	all.Entries += sh.index.used - sh.cleared
-	for i := range sh.store.chunkCount() {
-		all.Capacity += chunkLen(i, firstShift, chunkShift)
-	}
+	all.Capacity += sh.store.capacity()
 	all.Merged += sh.merged
 	all.Stale += sh.stale
 	all.Expired += sh.expired
 	all.Dropped += sh.dropped
+}
+
+func (sh *shard) capacity() int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.store.capacity()
 }
 
 // place is told by the expiry queue where an entry stands.

@@ -127,6 +127,14 @@ func (st *store) chunkCount() int {
 	return len(st.chunks[0])
 }
 
+// capacity is how many records there are chunks for.
+func (st *store) capacity() (records int) {
+	for i := range st.chunkCount() {
+		records += chunkLen(i, firstShift, chunkShift)
+	}
+	return records
+}
+
 // fitGroup lets chunks for records of size bytes be n: new ones are all zero.
 func (st *store) fitGroup(chunks []chunk, n, size int) []chunk {
 	for len(chunks) < n {

@@ -67,6 +67,8 @@ type Table struct {
 	schema       *schema
 	declarations []declaration // each another one; the latest is last
 	overhead     int           // bytes, see countOverhead
+	lookAgain    int64         // tick at which to see whether there is room for leftOut
+	leftOut      atomic.Uint64 // the bits of data types that there is no room for, or not for all elements; written to under mu
 	takenMu      sync.Mutex    // of taken; taken before a shard's
 	taken        uint64        // see Taken
 
@@ -291,11 +293,86 @@ func (t *Table) declare(was, is *protocol.Definition) {
 		}
 		t.declarations = append(t.declarations, d)
 	}
+	t.follow()
+}
+
+// follow makes the schema that of all declarations, as far as there is room; t is
+// locked.
+func (t *Table) follow() {
 	if len(t.declarations) > 0 {
-		t.adopt(t.union())
+		all := t.union()
+		def := t.affordable(all)
+		t.leftOut.Store(missing(def, all))
+		t.adopt(def)
 	}
 	t.countOverhead()
 }
+
+// affordable is def without what there is no room for in the entries that the table
+// has: a definition makes nobody's entries give way. What is stored stays.
+func (t *Table) affordable(def *protocol.Definition) *protocol.Definition {
+	entries := t.capacity()
+	fits := func(def *protocol.Definition) bool {
+		next, _ := t.schema.with(def, headerSize+t.keyArea)
+		growth := (next.width() - t.schema.width()) * entries
+		return growth <= 0 || t.set.over(growth) <= 0
+	}
+	if entries == 0 || fits(def) {
+		return def
+	}
+	some := t.schema.stored(def)
+	for dt := range def.DataTypes() {
+		more := *some
+		more.Types |= 1 << dt
+		more.Params[dt] = def.Params[dt]
+		if more != *some && fits(&more) {
+			some = &more
+		}
+	}
+	return some
+}
+
+// missing are the bits of data types of all that def has not, or not with as many
+// elements.
+func missing(def, all *protocol.Definition) (types uint64) {
+	for dt := range all.DataTypes() {
+		if def.Types>>dt&1 == 0 || elementsOf(def, dt) < elementsOf(all, dt) {
+			types |= 1 << dt
+		}
+	}
+	return types
+}
+
+// capacity is how many entries there are chunks for.
+func (t *Table) capacity() (entries int) {
+	for sh := range t.each {
+		entries += sh.capacity()
+	}
+	return entries
+}
+
+// LeftOut are data types that are declared, but that there is no room for: see
+// [Set.LimitMemory]. The table is mirrored without them, or without the last elements
+// of an array, until there is. It takes no lock.
+func (t *Table) LeftOut() (all []protocol.DataType) {
+	left := protocol.Definition{Types: t.leftOut.Load()}
+	return slices.Collect(left.DataTypes())
+}
+
+// lookForRoom sees now and then whether there is room for what was left out.
+func (t *Table) lookForRoom(tick int64) {
+	if t.leftOut.Load() == 0 || t.set.short() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tick >= t.lookAgain {
+		t.lookAgain = tick + lookForRoomEvery
+		t.follow()
+	}
+}
+
+const lookForRoomEvery = 1000 // ms
 
 // leave takes the table out of its set's accounts.
 func (t *Table) leave() {
