@@ -57,7 +57,10 @@ func TestDefinitionMakesNoRoom(t *testing.T) {
 	check(t, tb)
 
 	// An array that is longer, the latest parameters, and what is declared no more.
-	set.Define(epoch, wide, change(wide, func(d *protocol.Definition) { d.Types &^= 1<<protocol.GPTArray | 1<<protocol.GlitchCount; d.Expire = 500_000 }))
+	set.Define(epoch, wide, change(wide, func(d *protocol.Definition) {
+		d.Types &^= 1<<protocol.GPTArray | 1<<protocol.GlitchCount
+		d.Expire = 500_000
+	}))
 	expect(t, "definition", spec(), "/t type integer len 4 expire 500000 store gpc0,conn_cnt")
 	expect(t, "left out", tb.LeftOut(), []protocol.DataType{protocol.GPCArray, protocol.GPCRateArray})
 	set.LimitMemory(limit + 1<<30)

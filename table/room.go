@@ -163,6 +163,9 @@ const trimAtMost = 1 << 20
 // goes back anyway, and reports whether there was anything.
 func (s *Set) trim(tick int64) bool {
 	over := s.over(0)
+	if t := s.leaving.Load(); t != nil {
+		over -= t.account.bytes.Load() // all of it is on its way back
+	}
 	if over <= 0 {
 		return false
 	}

@@ -207,7 +207,9 @@ func TestTakeOverWhereMemoryIsShort(t *testing.T) {
 			mergeNumbers(set.Define(epoch, nil, def).Source(def), 39, fromTo(1, n+1))
 			set.LimitMemory(set.Memory() + 64<<10)
 			tb := set.Define(epoch, def, change(def, func(d *protocol.Definition) { d.KeyLen = 50 }))
+			clean(t, set, epoch)
 			expect(t, "entries", tb.Stats().Entries, n)
+			expect(t, "tables", len(set.Tables()), 1)
 			checkSet(t, set)
 		})
 	}

@@ -40,6 +40,10 @@ type Set struct {
 	limits map[string]Limits
 	byName map[string][]*Table // on the wire
 
+	takeovers  []*takeover           // not over yet; the first one is under way
+	takingOver atomic.Bool           // there are some
+	leaving    atomic.Pointer[Table] // whose entries leave it for another one, nil without one
+
 	refused atomic.Uint64 // definitions, for want of room
 
 	// In the order of their first definition. It is replaced, and never written to
@@ -88,7 +92,8 @@ func (s *Set) Lookup(name string) (found []*Table) {
 // said of that name before, nil if nothing: data types that nobody declares
 // any more go; and where the key length of a string table has changed, the
 // entries whose keys still fit go along, and the old table with its last
-// declarer.
+// declarer. Of many, most go along later, in [Set.Expire]; the old table is there till
+// then.
 //
 // It returns nil, and leaves everything as it was, where what all definitions take,
 // without a single entry, would be too much: see [Set.LimitMemory].
@@ -103,22 +108,33 @@ func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 		s.refused.Add(1)
 		return nil
 	}
-	if t == nil {
+	isNew := t == nil
+	if isNew {
 		t = newTable(s, is)
 		s.limitTable(t)
-		// Nobody sees the new table before it is filled, or misses the old one.
-		defer s.add(t)
 	}
+	var (
+		old   *Table
+		after *takeover
+	)
 	if was == nil || t.Fits(was) {
 		t.declare(was, is)
-		return t
-	}
-	t.declare(nil, is)
-	if old := s.fitting(was); old != nil {
-		if old.keyType == protocol.KeyString && t.keyType == protocol.KeyString {
-			t.takeOver(now, old, is)
+	} else {
+		t.declare(nil, is)
+		old = s.fitting(was)
+		if old != nil && old.keyType == protocol.KeyString && t.keyType == protocol.KeyString {
+			after = s.takeOver(now, old, t, was, is)
 		}
-		s.retract(old, was) // after that some of its values may be gone
+	}
+	if isNew {
+		s.add(t)
+	}
+	switch {
+	case after != nil:
+		s.takeovers = append(s.takeovers, after)
+		s.takingOver.Store(true)
+	case old != nil:
+		s.retract(old, was)
 	}
 	return t
 }
@@ -191,50 +207,9 @@ func same(a, b *protocol.Definition) bool {
 	return x == y
 }
 
-// takeOver copies from old what fits and is not known better. What never ended
-// there lives as long as def says here.
-func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
-	var (
-		from    = old.Definition()
-		b       Batch
-		u       protocol.Update
-		learned LearnedCursor
-		changed uint64
-	)
-	from.Expire = def.Expire
-	src := t.Source(&from)
-	src.takesOver = true
-	// As in lessons: what goes from one log to the other meanwhile is met in the
-	// end. But nobody who changes old all the time keeps this from ending.
-	for _, how := range [...]How{Taught, Local, Taught} {
-		for left := 2 * old.Stats().Entries; left > 0; {
-			if how == Local {
-				changed = old.ReadChanged(changed, 200, now, &b)
-			} else {
-				old.ReadLearned(&learned, 200, now, &b)
-			}
-			if b.Len() == 0 {
-				break
-			}
-			left -= b.Len()
-			for i := range b.Len() {
-				if b.Cleared(i) {
-					continue
-				}
-				b.Update(i, now, &u)
-				u.Timed = b.Expires(i)
-				if len(u.Key) < t.keyLen && src.Merge(now, &u, Taught) && how == Local {
-					src.Merge(now, &u, Local)
-				}
-			}
-			b.Release()
-		}
-	}
-}
-
 // Expire drops at most budget entries of a shard whose lifetime is over at now,
-// evicts some where limits are exceeded, and returns when to call again: zero
-// where no entry ends.
+// evicts some where limits are exceeded, lets some go along to another table, see
+// [Set.Define], and returns when to call again: zero where no entry ends.
 func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
 	tick := s.clock.tick(now)
 	for _, t := range s.Tables() {
@@ -244,7 +219,8 @@ func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
 		}
 		t.lookForRoom(tick)
 	}
-	if s.trimSizes(tick) || s.trim(tick) {
+	more := s.goOn(now, budget)
+	if s.trimSizes(tick) || s.trim(tick) || more {
 		return now
 	}
 	return again

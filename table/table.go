@@ -81,6 +81,7 @@ type Table struct {
 	entries atomic.Int64
 	size    atomic.Int64 // entries at most, 0 = any number
 	noPurge atomic.Bool
+	gone    atomic.Bool   // out of its set
 	stale   atomic.Uint64 // what was so where there is no shard yet
 	evicted atomic.Uint64
 	refused atomic.Uint64
@@ -380,6 +381,7 @@ func (t *Table) leave() {
 	defer t.mu.Unlock()
 	t.set.overhead.Add(-int64(t.overhead))
 	t.account.leave()
+	t.gone.Store(true)
 }
 
 // declares reports whether somebody says def of the table.
