@@ -328,7 +328,7 @@ func (sh *shard) pin(b *Batch, s slot, r []byte) {
 	it.uncertain, it.cleared = has(r, flagUncertain), has(r, flagCleared)
 	it.position = positionOf(r)
 	it.key = sh.store.key(r)
-	if sh.schema.column(protocol.ServerKey).present {
+	if sh.schema.servers != nil {
 		it.serverKey = sh.schema.servers.get(sh.serverID(s))
 	}
 	it.records[0] = r
