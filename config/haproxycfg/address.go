@@ -185,10 +185,20 @@ func (a *Address) setHost(s, host string) error {
 		a.Host = strings.TrimPrefix(host, "*")
 		return nil
 	}
+	if isDigit(host[len(host)-1]) && !strings.Contains(host, ":") { // no name ends so
+		if ip, ok := parseIPv4(host); ok {
+			host = ip.String()
+		}
+	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		a.Host = host
-		if strings.ContainsFunc(host, func(r rune) bool { return r > 0x7f || r != '-' && r != '_' && r != '.' && !isAlpha(byte(r)) && !isDigit(byte(r)) }) {
+		if isNumber(host[strings.LastIndexByte(host, '.')+1:]) {
+			return fmt.Errorf("invalid address: '%s' in '%s'; write four numbers from 0 to 255, as in 10.0.0.1:10000", host, s)
+		}
+		if strings.ContainsFunc(host, func(r rune) bool {
+			return r > 0x7f || r != '-' && r != '_' && r != '.' && !isAlpha(byte(r)) && !isDigit(byte(r))
+		}) {
 			return fmt.Errorf("invalid address: '%s' in '%s'; write ADDRESS:PORT", host, s)
 		}
 		return nil
@@ -198,4 +208,30 @@ func (a *Address) setHost(s, host string) error {
 	}
 	a.Host = ip.String()
 	return nil
+}
+
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// parseIPv4 reads an address of one to four numbers as the C library does: the
+// last one fills what is left, so that 127.1 is 127.0.0.1.
+func parseIPv4(s string) (ip netip.Addr, ok bool) {
+	parts := strings.Split(s, ".")
+	if len(parts) > 4 {
+		return ip, false
+	}
+	var sum uint64
+	for i, p := range parts {
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (4 - i)
+		}
+		n, err := strconv.ParseUint(p, 0, bits)
+		if err != nil {
+			return ip, false
+		}
+		sum = sum<<bits | n
+	}
+	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}), true
 }

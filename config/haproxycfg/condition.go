@@ -117,17 +117,23 @@ type predicate struct {
 }
 
 var predicates = map[string]predicate{
-	"defined":                 {1, func(e *environment, a []string) (bool, error) { _, ok := e.get(a[0]); return ok, nil }},
-	"feature":                 {1, func(e *environment, a []string) (bool, error) { return e.haproxy.hasFeature(a[0]), nil }},
-	"streq":                   {2, func(_ *environment, a []string) (bool, error) { return a[0] == a[1], nil }},
-	"strneq":                  {2, func(_ *environment, a []string) (bool, error) { return a[0] != a[1], nil }},
-	"strstr":                  {2, func(_ *environment, a []string) (bool, error) { return strings.Contains(a[0], a[1]), nil }},
-	"version_atleast":         {1, func(e *environment, a []string) (bool, error) { return e.haproxy.compare(a[0]) >= 0, nil }},
-	"version_before":          {1, func(e *environment, a []string) (bool, error) { return e.haproxy.compare(a[0]) < 0, nil }},
-	"openssl_version_atleast": {1, func(e *environment, a []string) (bool, error) { n, err := e.haproxy.compareOpenSSL(a[0]); return n >= 0, err }},
-	"openssl_version_before":  {1, func(e *environment, a []string) (bool, error) { n, err := e.haproxy.compareOpenSSL(a[0]); return n < 0, err }},
-	"ssllib_name_startswith":  {1, func(e *environment, a []string) (bool, error) { return strings.HasPrefix(e.haproxy.OpenSSL, a[0]), nil }},
-	"enabled":                 {1, func(e *environment, a []string) (bool, error) { return e.enabled[a[0]], nil }},
+	"defined":         {1, func(e *environment, a []string) (bool, error) { _, ok := e.get(a[0]); return ok, nil }},
+	"feature":         {1, func(e *environment, a []string) (bool, error) { return e.haproxy.hasFeature(a[0]), nil }},
+	"streq":           {2, func(_ *environment, a []string) (bool, error) { return a[0] == a[1], nil }},
+	"strneq":          {2, func(_ *environment, a []string) (bool, error) { return a[0] != a[1], nil }},
+	"strstr":          {2, func(_ *environment, a []string) (bool, error) { return strings.Contains(a[0], a[1]), nil }},
+	"version_atleast": {1, func(e *environment, a []string) (bool, error) { return e.haproxy.compare(a[0]) >= 0, nil }},
+	"version_before":  {1, func(e *environment, a []string) (bool, error) { return e.haproxy.compare(a[0]) < 0, nil }},
+	"openssl_version_atleast": {1, func(e *environment, a []string) (bool, error) {
+		n, err := e.haproxy.compareOpenSSL(a[0])
+		return n >= 0, err
+	}},
+	"openssl_version_before": {1, func(e *environment, a []string) (bool, error) {
+		n, err := e.haproxy.compareOpenSSL(a[0])
+		return n < 0, err
+	}},
+	"ssllib_name_startswith": {1, func(e *environment, a []string) (bool, error) { return strings.HasPrefix(e.haproxy.OpenSSL, a[0]), nil }},
+	"enabled":                {1, func(e *environment, a []string) (bool, error) { return e.enabled[a[0]], nil }},
 }
 
 func (c *condition) predicate() (bool, error) {

@@ -18,8 +18,7 @@ type environment struct {
 
 func newEnvironment(environ []string, h *HAProxy) *environment {
 	e := &environment{vars: map[string]string{}, haproxy: h, enabled: map[string]bool{
-		"POLL": true, "EPOLL": true, "KQUEUE": true, "SPLICE": true,
-		"GETADDRINFO": true, "REUSEPORT": true, "FAST-FORWARD": true,
+		"POLL": true, "EPOLL": true, "SPLICE": true, "GETADDRINFO": true, "REUSEPORT": true, "FAST-FORWARD": true,
 	}}
 	for _, kv := range environ {
 		if name, value, ok := strings.Cut(kv, "="); ok {
@@ -95,9 +94,6 @@ func (e *environment) setSwitch(w words) {
 	}
 	if option, ok := switches[w[0]]; ok {
 		e.enabled[option] = false
-		if option == "EPOLL" {
-			e.enabled["KQUEUE"] = false
-		}
 	}
 }
 

@@ -17,6 +17,8 @@ func (b *builder) globalLine(w words) {
 	}
 	b.env.setSwitch(w)
 	switch w[0] {
+	case "global":
+		b.tooMany(w, 0)
 	case "localpeer":
 		b.localPeerLine(w)
 	case "tune.peers.max-updates-at-once":
@@ -77,6 +79,7 @@ const bufSizeAlign = 16
 func (b *builder) bufSizeLine(w words) {
 	n, err := parseSize(w.at(1))
 	switch {
+	case b.tooMany(w, 1):
 	case w.at(1) == "":
 		b.alert("'%s' expects an integer argument; write it as in %s 16384", w[0], w[0])
 	case err != nil:

@@ -60,19 +60,18 @@ func (h *HAProxy) compare(version string) int {
 	return slices.Compare(own[:], other[:])
 }
 
-// A version is four numbers; whether it is a release (0), -dev (1), or -rc and
-// -pre (2), in HAProxy's own order; the number of that; the commits behind it.
+// A version is four numbers; whether it is a -dev (1), a -rc or -pre (2), or a
+// release (3); the number of that; the commits behind it.
 type version [7]int64
 
 func parseVersion(s string) (v version, ok bool) {
+	v[4] = 3
 	numbers, tail, tagged := strings.Cut(s, "-")
 	parts := strings.Split(numbers, ".")
-	if len(parts) < 2 || len(parts) > 4 {
+	if s == "" || len(parts) > 4 {
 		return v, false
 	}
 	for i, p := range parts {
-		// An empty or odd number ends the version, or spoils it, in HAProxy
-		// as strtol() will have it.
 		n, rest := leadingDecimal(p)
 		if rest != "" {
 			return v, false

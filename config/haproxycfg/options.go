@@ -22,17 +22,24 @@ func (o Option) String() string {
 	return o.Name + " " + o.Value
 }
 
-// What options of HAProxy 3.2 and later config-parser doesn't know, or knows less
-// of, with how many words follow each.
+// What config-parser doesn't know of the options of HAProxy 3.2 to 3.4, or knows
+// less of, with how many words follow each; and what it knows too much.
 var (
-	alsoBind = map[string]int{"default-crt": 1, "expose-fd": 1, "guid-prefix": 1, "idle-ping": 1, "ktls": 1, "label": 1, "no-strict-sni": 0,
+	moreBind = map[string]int{"default-crt": 1, "expose-fd": 1, "guid-prefix": 1, "idle-ping": 1, "ktls": 1, "label": 1, "no-strict-sni": 0,
 		"quic-cc-algo": 1, "quic-socket": 1, "shards": 1, "tcp-md5sig": 1, "tls-tickets": 0}
-	alsoServer = map[string]int{"check-pool-conn-name": 1, "check-reuse-pool": 0, "guid": 1, "hash-key": 1, "idle-ping": 1, "init-state": 1,
+	moreServer = map[string]int{"check-pool-conn-name": 1, "check-reuse-pool": 0, "guid": 1, "hash-key": 1, "idle-ping": 1, "init-state": 1,
 		"ktls": 1, "no-check-reuse-pool": 0, "no-check-send-proxy": 0, "no-renegotiate": 0, "pool-conn-name": 1, "renegotiate": 0,
 		"strict-maxconn": 0, "tcp-md5sig": 1}
-	// notDefault are options that HAProxy has for one server only.
-	notDefault = []string{"guid", "id", "no-sslv3", "no-tlsv10", "no-tlsv11", "no-tlsv12", "no-tlsv13"}
+	lessBind   = []string{"ocsp-update", "process"}
+	lessServer = []string{"no-verifyhost"}
 )
+
+// notDefault are options that HAProxy has for one server only, and leaves out of
+// a default-server line.
+var notDefault = []string{"guid", "id", "no-sslv3", "no-tlsv10", "no-tlsv11", "no-tlsv12", "no-tlsv13"}
+
+// valueless are options that are 0 where HAProxy finds no value.
+var valueless = []string{"shard", "weight"}
 
 // allowed are the values of those options whose value counts for us.
 var allowed = map[string][]string{
@@ -45,14 +52,15 @@ var tlsVersions = []string{"SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"}
 // A vocabulary is what a kind of line understands.
 type vocabulary struct {
 	line   string
-	also   map[string]int
+	more   map[string]int
+	less   []string
 	verify []string
 	parse  func(words) (Option, int)
 }
 
 var (
-	bindOptions   = vocabulary{"bind", alsoBind, []string{"none", "optional", "required"}, parseBindOption}
-	serverOptions = vocabulary{"server", alsoServer, []string{"none", "required"}, parseServerOption}
+	bindOptions   = vocabulary{"bind", moreBind, lessBind, []string{"none", "optional", "required"}, parseBindOption}
+	serverOptions = vocabulary{"server", moreServer, lessServer, []string{"none", "required"}, parseServerOption}
 )
 
 // config-parser's functions take a whole line and pass over what they don't
@@ -91,13 +99,11 @@ func splitOption(text string, w words) (Option, int) {
 // the first that can't be one.
 func (v *vocabulary) options(w words) (options []Option, err error) {
 	for w = w.from(0); len(w) > 0; {
-		o, n := v.parse(w[:min(2, len(w))])
-		if n == 0 {
-			if o, n, err = v.other(w); err != nil {
-				return nil, err
-			}
+		o, n, err := v.next(w, len(options) > 0 && options[len(options)-1].ofSource())
+		if err == nil {
+			err = v.check(o)
 		}
-		if err := v.check(o); err != nil {
+		if err != nil {
 			return nil, err
 		}
 		options = append(options, o)
@@ -106,19 +112,28 @@ func (v *vocabulary) options(w words) (options []Option, err error) {
 	return options, nil
 }
 
-// other is for an option that config-parser didn't take.
-func (v *vocabulary) other(w words) (Option, int, error) {
-	if n, ok := v.also[w[0]]; ok && len(w) > n {
-		return Option{w[0], strings.Join(w[1:1+n], " ")}, 1 + n, nil
+// ofSource reports whether o is source, or its usesrc: interface can stand
+// behind these only.
+func (o Option) ofSource() bool { return o.Name == "source" || o.Name == "usesrc" }
+
+func (v *vocabulary) next(w words, behindSource bool) (Option, int, error) {
+	name := w[0]
+	unknown := slices.Contains(v.less, name) || v.line == "server" && name == "interface" && !behindSource
+	if !unknown {
+		if n, ok := v.more[name]; ok && len(w) > n {
+			return Option{name, strings.Join(w[1:1+n], " ")}, 1 + n, nil
+		}
+		if o, n := v.parse(w[:min(2, len(w))]); n > 0 {
+			return o, n, nil
+		}
+		if slices.Contains(valueless, name) {
+			return Option{Name: name}, 1, nil
+		}
+		if _, n := v.parse(words{name, "x"}); n == 2 || v.more[name] > 0 {
+			return Option{}, 0, fmt.Errorf("'%s' : missing value; write %s VALUE", name, name)
+		}
 	}
-	if w[0] == "shard" { // without a number it is 0
-		return Option{Name: w[0]}, 1, nil
-	}
-	_, known := v.also[w[0]]
-	if _, n := v.parse(words{w[0], "x"}); known || n == 2 {
-		return Option{}, 0, fmt.Errorf("'%s' : missing value; write %s VALUE", w[0], w[0])
-	}
-	return Option{}, 0, fmt.Errorf("unknown keyword '%s'; write one of the options of a %s line, as in ssl crt FILE, or remove it", w[0], v.line)
+	return Option{}, 0, fmt.Errorf("unknown keyword '%s'; write one of the options of a %s line, as in ssl crt FILE, or remove it", name, v.line)
 }
 
 func (v *vocabulary) check(o Option) error {

@@ -92,11 +92,17 @@ func (b *builder) peersLine(w words) {
 		b.defaultServerLine(w)
 	case "table":
 		b.tableLine(w)
-	case "log", "no", "default": // the last two stand before log alone
+	case "log":
 		b.logLine(w)
+	case "no", "default":
+		b.negatedLine(w)
 	default:
-		b.alert("unknown keyword '%s' in 'peers' section; there are peer, bind, server, default-bind, default-server, table, shards, log, disabled and enabled", w[0])
+		b.unknownLine(w[0])
 	}
+}
+
+func (b *builder) unknownLine(keyword string) {
+	b.alert("unknown keyword '%s' in 'peers' section; there are peer, bind, server, default-bind, default-server, table, shards, log, disabled and enabled", keyword)
 }
 
 func (b *builder) newPeers(w words) {
@@ -231,7 +237,7 @@ func (b *builder) listenAt(address string) bool {
 		b.alert("one listener per \"peers\" section is authorized but another is already configured at %v; remove one of them", s.Listen.Pos)
 		return false
 	}
-	if strings.Contains(address, ",") {
+	if address = strings.TrimSuffix(address, ","); strings.Contains(address, ",") {
 		b.alert("only one listener per \"peers\" section is authorized; write one address, not '%s'", address)
 		return false
 	}
@@ -259,7 +265,13 @@ func (b *builder) defaultServerLine(w words) {
 		b.alert("'default-server' : %v", err)
 		return
 	}
-	b.peers.servers = append(b.peers.servers, options...)
+	for _, o := range options {
+		if slices.Contains(notDefault, o.Name) {
+			b.warn("'%s' option is not accepted in a default-server line, and left out; write it on each server line", o.Name)
+			continue
+		}
+		b.peers.servers = append(b.peers.servers, o)
+	}
 }
 
 func (b *builder) tableLine(w words) {
@@ -272,13 +284,27 @@ func (b *builder) tableLine(w words) {
 	b.add(t)
 }
 
-func (b *builder) logLine(w words) {
-	if w[0] != "log" {
-		if w[0] == "no" {
-			b.peers.Log = nil
-		}
-		return
+// negatedLine is one with "no" or "default" before a keyword that can have it.
+func (b *builder) negatedLine(w words) {
+	switch {
+	case w[1] != "log":
+		b.unknownLine(w[1])
+	case w[0] == "default":
+		b.logLine(w[1:])
+	case w.at(2) != "":
+		b.alert("'no log' does not expect arguments; write it alone on its line")
+	default:
+		b.peers.Log = nil
 	}
+}
+
+// logLevels and logFormats are HAProxy's.
+var (
+	logLevels  = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+	logFormats = []string{"", "rfc3164", "rfc5424", "local", "priority", "short", "timed", "iso", "raw"}
+)
+
+func (b *builder) logLine(w words) {
 	// config-parser doesn't know profile, and takes any word for a level.
 	line := slices.Clone(w.from(0))
 	if i := slices.Index(line, "profile"); i > 0 && i+1 < len(line) {
@@ -292,15 +318,19 @@ func (b *builder) logLine(w words) {
 		b.alert("'log' can't be read; write log ADDRESS FACILITY LEVEL, as in log 127.0.0.1 local0 info")
 		return
 	}
+	tail := line[2:] // of global
 	if !l.Global {
-		for _, level := range line[slices.Index(line[2:], l.Facility)+3:] {
-			if !slices.Contains(logLevels, level) {
-				b.alert("'log' : unknown optional log level '%s'; write one of %s", level, strings.Join(logLevels, ", "))
-				return
-			}
+		tail = line[3+slices.Index(line[2:], l.Facility):]
+	}
+	for i, word := range tail {
+		if l.Global || i > 1 || !slices.Contains(logLevels, word) {
+			b.alert("'log' : unexpected '%s'; behind the facility there are two levels at most, of %s", word, strings.Join(logLevels, ", "))
+			return
 		}
+	}
+	if !slices.Contains(logFormats, l.Format) {
+		b.alert("'log' : unknown log format '%s'; write one of %s", l.Format, strings.Join(logFormats[1:], ", "))
+		return
 	}
 	b.peers.Log = append(b.peers.Log, Log{b.pos, l.Global, l.Address, l.Facility, l.Format, l.Level})
 }
-
-var logLevels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}

@@ -10,6 +10,7 @@ type proxy struct {
 	name     string
 	table    *Table
 	disabled bool
+	hidden   *proxy // defaults of the same name before these
 }
 
 // backs reports whether p has servers, and so stick rules.
@@ -60,6 +61,10 @@ func (b *builder) newProxy(w words) {
 		}
 	}
 	b.proxies[p.name] = append(b.proxies[p.name], p)
+	if w.at(2) != "" && (w[2] != "from" || w.at(3) == "" || w.at(4) != "") {
+		b.alert("'%s' cannot handle unexpected argument '%s'; write %s NAME, or %s NAME from DEFAULTS", w[0], w.at(len(w)-1), w[0], w[0])
+		return
+	}
 	b.inherit(p, w, 2)
 }
 
@@ -75,6 +80,7 @@ func (b *builder) newDefaults(w words) {
 	}
 	b.latestDefault = p
 	if p.name != "" {
+		p.hidden = b.defaults[p.name]
 		b.defaults[p.name] = p
 	}
 }
@@ -88,6 +94,9 @@ func (b *builder) inherit(p *proxy, w words, i int) {
 		if d, ok = b.defaults[w.at(i+1)]; !ok {
 			b.stop("defaults section '%s' not found for %s '%s'; write it before this line", w.at(i+1), w[0], p.name)
 			return
+		}
+		if d.hidden != nil {
+			b.alert("ambiguous defaults section name '%s': there are two, at %v and %v; rename one of them", d.name, d.hidden.pos, d.pos)
 		}
 	}
 	if d != nil {

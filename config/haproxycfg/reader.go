@@ -57,7 +57,7 @@ type block struct {
 }
 
 // maxBlocks bounds how deep .if nest (MAXNESTEDCONDS).
-const maxBlocks = 16
+const maxBlocks = 100
 
 func (r *reader) alert(format string, args ...any) { r.msgs.alert(r.pos, format, args...) }
 func (r *reader) warn(format string, args ...any)  { r.msgs.warn(r.pos, format, args...) }
