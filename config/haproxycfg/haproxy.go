@@ -142,7 +142,7 @@ func (h *HAProxy) compareOpenSSL(version string) (int, error) {
 		// than HAProxy looks for it, and HAProxy compares the two as they are.
 		own = own&0xfff00000 | own>>12&0xff<<4
 	}
-	return cmp.Compare(own, other), nil
+	return cmp.Compare(int32(own), int32(other)), nil // so 8.0.0 is below 7.0.0
 }
 
 // parseOpenSSL reads "1.1.1a", "3.0.2" and "3.5.0-beta1" into one number, as

@@ -3,7 +3,6 @@ package haproxycfg
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -334,15 +333,6 @@ func example(t protocol.DataType) string {
 		return t.String()
 	}
 	return t.String() + "(" + strings.Join(args, ",") + ")"
-}
-
-// names are those of tables, sorted.
-func names(tables []*Table) (names []string) {
-	for _, t := range tables {
-		names = append(names, t.Name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // addServerTypes stores what HAProxy stores for a stick rule.
