@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -43,10 +44,12 @@ func TestConfig(t *testing.T) {
 			if accepted != (config != nil) {
 				t.Fatalf("HAProxy accepts: %v; read: %v\n\nHAProxy wrote:\n%s\npeersd:\n%v", accepted, config != nil, output, messages.Error())
 			}
-			switch {
-			case !accepted:
+			if !accepted {
 				v.compareLines(output, messages)
-			case !c.NotStarted:
+				return
+			}
+			v.compareNotices(output, messages)
+			if !c.NotStarted {
 				v.compareTables()
 			}
 		})
@@ -147,6 +150,23 @@ func namesOtherLine(output string) bool {
 	return strings.Contains(output, "non-terminated '.if' block") || strings.Contains(output, "another peer named")
 }
 
+var notice = regexp.MustCompile(`(?m)^\[NOTICE\].*?parsing \[(\S+)\]: ('.*')\.$`)
+
+// compareNotices compares what the files have to say.
+func (v *configCase) compareNotices(output string, messages haproxycfg.Messages) {
+	v.Helper()
+	var got, want []string
+	for _, m := range messages.Of(haproxycfg.Notice) {
+		got = append(got, fmt.Sprintf("%v %s", m.Pos, m.Text))
+	}
+	for _, m := range notice.FindAllStringSubmatch(output, -1) {
+		want = append(want, m[1]+" "+m[2])
+	}
+	if !slices.Equal(got, want) {
+		v.Errorf("notices:\n%s\nHAProxy's:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // blankOthers writes the files anew, without the lines found but one.
 func (v *configCase) blankOthers(keep haproxycfg.Position, found map[haproxycfg.Position]bool) {
 	v.Helper()
@@ -192,9 +212,50 @@ func (v *configCase) compareTables() {
 	if got := shownTables(v, p); !equalSets(got, want) {
 		v.Errorf("show table:\n%s\nread:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	want = nil
 	for _, s := range config.Peers {
+		want = append(want, configuredPeers(s)...)
 		v.compareDefinitions(s, config.LocalPeer)
 	}
+	if got := shownPeers(v, p); !equalSets(got, want) {
+		v.Errorf("show peers:\n%s\nread:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+var shownPeer = regexp.MustCompile(`(?m)^0x\w+: .* id=(\S+) disabled=|^  0x\w+: id=(\S+)\((local|remote),\w+\) addr=(\S+) `)
+
+// shownPeers are the section, name, kind and address of all peers.
+func shownPeers(t testing.TB, p *haproxytest.Process) (peers []string) {
+	t.Helper()
+	section := ""
+	for _, m := range shownPeer.FindAllStringSubmatch(p.MustCommand(t, "show peers"), -1) {
+		if m[1] != "" {
+			section = m[1]
+		} else {
+			peers = append(peers, strings.Join([]string{section, m[2], m[3], m[4]}, " "))
+		}
+	}
+	return peers
+}
+
+// configuredPeers are those of a section that was read, as shownPeers has them.
+func configuredPeers(s *haproxycfg.Peers) (peers []string) {
+	if s.Disabled || s.Local == nil {
+		return nil
+	}
+	for _, p := range append(s.Remote, s.Local) {
+		kind := "remote"
+		if p == s.Local {
+			kind = "local"
+		}
+		address := "unix:0"
+		if a := p.Address; a.Family == haproxycfg.TCP {
+			host := strings.NewReplacer("localhost", "127.0.0.1").Replace(a.Host)
+			address = fmt.Sprintf("%s:%d", cmp.Or(host, "0.0.0.0"), a.Port)
+		}
+		peers = append(peers, strings.Join([]string{s.Name, p.Name, kind, address}, " "))
+	}
+	return peers
 }
 
 var shownTable = regexp.MustCompile(`(?m)^# table: (.*), type: (\w+), size:(\d+), used:\d+$`)

@@ -155,8 +155,18 @@ func (b *builder) discover(sources []source, o Options) Messages {
 	return first.msgs.Of(Alert)
 }
 
+// What is of peers sections is out of place in these.
+var (
+	peersOnly     = []string{"peer", "table", "shards", "default-bind"}
+	otherSections = []string{"global", "defaults", "frontend", "backend", "listen"}
+)
+
 // statement takes a line of the second pass.
 func (b *builder) statement(section string, w words) {
+	if slices.Contains(peersOnly, w[0]) && slices.Contains(otherSections, section) {
+		b.alert("unknown keyword '%s' in '%s' section; write it in a peers section", w[0], section)
+		return
+	}
 	switch section {
 	case "global":
 		b.globalLine(w)

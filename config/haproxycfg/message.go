@@ -76,6 +76,3 @@ func (ms Messages) Error() string {
 func (ms *Messages) add(s Severity, p Position, format string, args ...any) {
 	*ms = append(*ms, Message{s, p, fmt.Sprintf(format, args...)})
 }
-
-func (ms *Messages) alert(p Position, format string, args ...any) { ms.add(Alert, p, format, args...) }
-func (ms *Messages) warn(p Position, format string, args ...any)  { ms.add(Warning, p, format, args...) }

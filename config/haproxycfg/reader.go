@@ -33,8 +33,9 @@ const maxAlerts = 50
 // A reader turns the lines of files into statements: words with quotes,
 // escapes and variables resolved, of those lines that no condition leaves out.
 type reader struct {
-	env  *environment
-	msgs Messages
+	env    *environment
+	msgs   Messages
+	alerts int // among them
 	// statement takes each of them, with the section that it is in: a first
 	// word that begins a section belongs to that.
 	statement func(section string, w words)
@@ -59,8 +60,12 @@ type block struct {
 // maxBlocks bounds how deep .if nest (MAXNESTEDCONDS).
 const maxBlocks = 100
 
-func (r *reader) alert(format string, args ...any) { r.msgs.alert(r.pos, format, args...) }
-func (r *reader) warn(format string, args ...any)  { r.msgs.warn(r.pos, format, args...) }
+func (r *reader) alert(format string, args ...any) {
+	r.alerts++
+	r.msgs.add(Alert, r.pos, format, args...)
+}
+
+func (r *reader) warn(format string, args ...any) { r.msgs.add(Warning, r.pos, format, args...) }
 
 // stop is an alert behind which nothing is read.
 func (r *reader) stop(format string, args ...any) {
@@ -83,7 +88,7 @@ func (r *reader) readFile(s source) {
 	for line := range strings.Lines(s.text) {
 		r.pos.Line++
 		r.env.line = r.pos
-		if len(r.msgs.Of(Alert)) >= maxAlerts {
+		if r.alerts >= maxAlerts {
 			r.stop("too many errors, the rest is not read; correct these first")
 			return
 		}

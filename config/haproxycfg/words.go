@@ -8,6 +8,10 @@ import (
 // maxWords is how many words a line can have in HAProxy (MAX_LINE_ARGS).
 const maxWords = 64
 
+// maxExpanded bounds, in bytes, what a line is after its variables are resolved:
+// they can double from line to line. HAProxy has no such limit.
+const maxExpanded = 1 << 20
+
 // A lookup returns the value of an environment variable, or of one of
 // HAProxy's own that begin with a dot.
 type lookup func(name string) (value string, ok bool)
@@ -39,6 +43,8 @@ type splitter struct {
 	get   lookup
 	words []string
 	word  []byte
+	// expanded is how long the values of variables were so far.
+	expanded int
 	// inWord is true from a word's first character or quote on: "" is a word.
 	inWord bool
 	// quote is the one that is open, 0 without; quotePos is where it stands.
@@ -128,7 +134,7 @@ func (s *splitter) peek(n int) byte {
 func (s *splitter) escape() error {
 	c, n := byte('\\'), 1
 	switch next := s.peek(1); {
-	case strings.IndexByte(` \#'"`, next) >= 0 && next != 0, next == '$' && s.quote == '"':
+	case strings.IndexByte(` \#'"`, next) >= 0, next == '$' && s.quote == '"':
 		c, n = next, 2
 	case next == 't':
 		c, n = '\t', 2
@@ -168,6 +174,9 @@ func (s *splitter) variable() error {
 		if expand, value, ok, err = s.braces(start, value, ok); err != nil {
 			return err
 		}
+	}
+	if s.expanded += len(value); s.expanded > maxExpanded {
+		return s.bad(start, "the line is too long with the value of "+name, fmt.Sprintf("its variables can have %d bytes at most", maxExpanded))
 	}
 	s.inWord = true
 	switch {
