@@ -218,6 +218,34 @@ func TestMoreOptions(t *testing.T) {
 	}
 }
 
+// What is not wrong, but won't do what is wanted.
+func TestWarnings(t *testing.T) {
+	for line, want := range map[string]string{
+		` table "a b" type ip size 1`:             "whose name has spaces",
+		` table t "$NO" type ip size 1`:           "variable NO is not set, and takes the next word along",
+		` table t "${NO-type}" ip size 1`:         "",
+		` table t type ip size 1 "$NO"`:           "argument number 6 is empty",
+		` table t type ip size 1 "x$NO" # c`:      "alert",
+		` table t type ip size 1 expire 10sec`:    "unexpected 'ec' after the time '10sec'",
+		` table t type ip size 1 store gpt0,gpt0`: "already enabled",
+		` peer lb3`:                     "write peer NAME ADDRESS:PORT",
+		` default-server no-sslv3 id 5`: "'no-sslv3' option is not accepted",
+	} {
+		c, messages := readText(minimal + line + "\n")
+		warnings := messages.Of(Warning)
+		switch {
+		case want == "alert":
+			if c != nil {
+				t.Errorf("%s: accepted", line)
+			}
+		case c == nil:
+			t.Errorf("%s: %v", line, messages)
+		case want == "" && len(warnings) > 0, want != "" && (len(warnings) == 0 || !strings.Contains(warnings.Error(), want)):
+			t.Errorf("%s: %v, want %q", line, warnings, want)
+		}
+	}
+}
+
 func TestReportIsComplete(t *testing.T) {
 	r := &Report{Config: mustRead(t, minimal)}
 	if !r.OK() || r.String() != "local peer lb1\npeers p\n    listen 127.0.0.1:1\n    dial lb2 127.0.0.1:2\n" {

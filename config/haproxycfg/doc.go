@@ -88,6 +88,12 @@
 // a key of 2 GiB or more. Options of bind and server lines that came with
 // HAProxy 3.3 and 3.4 are accepted.
 //
+// Other lines of HAProxy differ, in little that a file should depend on: 3.4
+// refuses empty words, and cuts the next word off from a variable that is not
+// set, which is warned of; it refuses a frontend and a backend of one name. 3.0
+// has no ipv4 for a type, no brates-factor, and doesn't look for localpeer and
+// variables beforehand.
+//
 // # config-parser
 //
 // github.com/haproxytech/config-parser names the options of bind and server

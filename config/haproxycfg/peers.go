@@ -154,7 +154,7 @@ func (b *builder) peerLine(w words) {
 	options := 2
 	if old || !local {
 		if w.at(2) == "" {
-			b.warn("'%s %s' : ignoring invalid peer definition (missing address:port)", w[0], p.Name)
+			b.warn("'%s %s' : ignoring invalid peer definition (missing address:port); write %s NAME ADDRESS:PORT", w[0], p.Name, w[0])
 			return
 		}
 		if !b.addressOf(p, w) {
@@ -280,6 +280,9 @@ func (b *builder) tableLine(w words) {
 	if err := p.parse(); err != nil {
 		b.alert("table: %v", err)
 		return
+	}
+	if strings.ContainsFunc(t.Wire, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		b.warn("table '%s' : HAProxy takes such a name, but peersd keeps no table whose name has spaces or control characters; rename it", t.Name)
 	}
 	b.add(t)
 }

@@ -116,7 +116,8 @@ func (r *reader) readLine(line string) {
 		r.scope(trimmed)
 		return
 	}
-	split, err := splitLine(trimmed, r.env.get)
+	s := splitter{in: trimmed, get: r.env.get}
+	err := s.run()
 	if bad, ok := errors.AsType[*badLine](err); ok {
 		bad.column += len(line) - len(trimmed)
 	}
@@ -124,9 +125,12 @@ func (r *reader) readLine(line string) {
 		r.alert("%v", err)
 		return
 	}
-	w := words(split)
+	w := words(s.words)
 	if i := slices.Index(w, ""); i >= 0 && !r.quiet {
-		r.warn("argument number %d is empty and marks the end of the argument list; all subsequent arguments are ignored", i)
+		r.warn("argument number %d is empty and marks the end of the argument list; all subsequent arguments are ignored, and HAProxy 3.4 refuses it; remove it", i)
+	}
+	if s.joined != "" && !r.quiet && r.active() {
+		r.warn("variable %s is not set, and takes the next word along in HAProxy 3.2, but not in 3.4; write \"${%s-}\" or set it", s.joined, s.joined)
 	}
 	switch first := w.at(0); {
 	case first == "":

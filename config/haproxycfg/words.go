@@ -26,23 +26,17 @@ func (e *badLine) Error() string {
 	return fmt.Sprintf("%s at position %d; %s", e.text, e.column, e.hint)
 }
 
-// splitLine cuts a line into words as HAProxy does: see "Words" in the
-// documentation of the package.
-func splitLine(line string, get lookup) ([]string, error) {
-	s := splitter{in: line, get: get}
-	if err := s.run(); err != nil {
-		return nil, err
-	}
-	return s.words, nil
-}
-
-// A splitter is at one place of a line.
+// A splitter cuts a line into words as HAProxy does: see "Words" in the
+// documentation of the package. It is at one place of the line.
 type splitter struct {
 	in    string
 	pos   int
 	get   lookup
 	words []string
 	word  []byte
+	// joined is the name of a variable that is not set, and so took the next
+	// word along.
+	joined string
 	// expanded is how long the values of variables were so far.
 	expanded int
 	// inWord is true from a word's first character or quote on: "" is a word.
@@ -188,8 +182,12 @@ func (s *splitter) variable() error {
 		// HAProxy takes the quote and the spaces behind a variable that is
 		// not set for its own: the next word goes on with this one.
 		s.pos++
+		behind := s.pos
 		s.skipSpaces()
 		s.quote = 0
+		if c := s.peek(0); s.pos > behind && c != 0 && c != '#' {
+			s.joined = name
+		}
 	}
 	return nil
 }

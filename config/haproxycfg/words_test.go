@@ -14,6 +14,15 @@ func testLookup(name string) (string, bool) {
 	return v, ok
 }
 
+// splitLine returns the words of a line.
+func splitLine(line string, get lookup) ([]string, error) {
+	s := splitter{in: line, get: get}
+	if err := s.run(); err != nil {
+		return nil, err
+	}
+	return s.words, nil
+}
+
 // What HAProxy makes of these was seen in its notices: testdata/notices-words.txt
 // has more of them.
 func TestSplitLine(t *testing.T) {
