@@ -91,8 +91,8 @@
 // Other lines of HAProxy differ, in little that a file should depend on: 3.4
 // refuses empty words, and cuts the next word off from a variable that is not
 // set, which is warned of; it refuses a frontend and a backend of one name. 3.0
-// has no ipv4 for a type, no brates-factor, and doesn't look for localpeer and
-// variables beforehand.
+// has no ipv4 for a type, no recv-only and no brates-factor, and does not look for
+// localpeer and variables beforehand.
 //
 // # config-parser
 //
