@@ -5,8 +5,15 @@ go 1.26
 require (
 	github.com/cespare/xxhash/v2 v2.3.0
 	github.com/mattn/go-isatty v0.0.19
+	github.com/rogpeppe/go-internal v1.14.1
 	github.com/rs/zerolog v1.34.0
-	golang.org/x/sys v0.12.0
+	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.9
+	golang.org/x/sys v0.26.0
 )
 
-require github.com/mattn/go-colorable v0.1.13 // indirect
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/mattn/go-colorable v0.1.13 // indirect
+	golang.org/x/tools v0.26.0 // indirect
+)
