@@ -51,11 +51,14 @@ type cli struct {
 	interactive, prompting, timed bool
 	// noLF: no line feed follows the answer under way.
 	noLF bool
+	// changed: the commands of this line have changed entries, which sessions are to
+	// push once they are all done.
+	changed bool
 }
 
 func newCLI(ctx context.Context, s *Server, c net.Conn) *cli {
 	client := &cli{Server: s, ctx: ctx, conn: c, level: s.Level, timeout: idleTimeout}
-	client.in = bufio.NewReader(c)
+	client.in = bufio.NewReaderSize(c, maxLine)
 	client.out = bufio.NewWriterSize(slowWriter{client}, 32768)
 	return client
 }
@@ -81,16 +84,25 @@ func (c *cli) converse() {
 		if err != nil {
 			return
 		}
-		for i, command := range l.commands {
-			if c.run(command) != nil || c.endAnswer(i == len(l.commands)-1) != nil {
-				c.out.Flush()
-				return
-			}
-		}
-		if c.out.Flush() != nil {
+		if over := c.answer(l.commands); c.out.Flush() != nil || over {
 			return
 		}
 	}
+}
+
+// answer carries out the commands of a line, and reports whether the conversation
+// is over.
+func (c *cli) answer(commands []string) (over bool) {
+	for i, command := range commands {
+		if over = c.run(command) != nil || c.endAnswer(i == len(commands)-1) != nil; over {
+			break
+		}
+	}
+	if c.changed {
+		c.changed = false
+		c.Hub.Wake()
+	}
+	return over
 }
 
 // read reads a line. No command takes a payload: it is read, and left alone, as by

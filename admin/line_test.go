@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // What a line is cut into is HAProxy 3.2's; that it is, end to end, is tested in
@@ -92,11 +93,15 @@ func TestReadLine(t *testing.T) {
 		{long + "\n", long, nil},
 		{long + "x\n", "", errLongLine},
 		{long + long, "", errLongLine},
+		{long + "x", "", errLongLine}, // no more is waited for
+		{"\\\n\\\n\n", "\\\n\\\n", nil},
 	}
 	for _, tt := range tests {
-		got, err := readLine(bufio.NewReader(strings.NewReader(tt.in)), maxLine)
-		if string(got) != tt.want || !errors.Is(err, tt.err) {
-			t.Errorf("%.20q: got %.20q, %v", tt.in, got, err)
+		for _, in := range []io.Reader{strings.NewReader(tt.in), iotest.OneByteReader(strings.NewReader(tt.in))} {
+			got, err := readLine(bufio.NewReader(in), maxLine)
+			if string(got) != tt.want || !errors.Is(err, tt.err) {
+				t.Errorf("%.20q: got %.20q, %v", tt.in, got, err)
+			}
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"strings"
@@ -23,23 +22,22 @@ func (c *cli) setTable(args []string) error { return c.onTable(&setting, args) }
 // setEntry orders the values that the words name, and makes the entry where there
 // is none. As with HAProxy, what stands in front of what is refused is done; but
 // not where it is the lifetime that is refused.
-func (c *cli) setEntry(t *table.Table, e *selected) error {
-	def := t.Definition()
-	u := protocol.Update{Key: bytes.Clone(e.key)}
-	e.batch.Release() // an entry that is being read would have to be copied
-	lifetime, words, err := cutLifetime(&def, e.rest)
+func (c *cli) setEntry(t *table.Table, key []byte, words []string) error {
+	def, _ := t.Schema()
+	u := protocol.Update{Key: key}
+	lifetime, words, err := cutLifetime(def, words)
 	if err != nil {
 		return err
 	}
 	if u.Timed = lifetime > 0; u.Timed {
 		u.Remaining = uint32(lifetime.Milliseconds())
 	}
-	fields, values, err := parseFields(&def, words)
+	fields, values, err := parseFields(def, words)
 	u.Values = values
 	if !t.SourceOf(fields).Merge(time.Now(), &u, table.Ordered) {
 		return refusal("Unable to allocate a new entry\n")
 	}
-	c.Hub.Wake()
+	c.changed = true
 	return err
 }
 
