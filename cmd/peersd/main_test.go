@@ -79,7 +79,7 @@ func TestHelpAndVersion(t *testing.T) {
 		"serve --help":         "usage: peersd serve [flags]",
 		"serve -L x -h":        "usage: peersd serve [flags]",
 		"show --help":          "usage: peersd show\n",
-		"show table t1 --help": "usage: peersd show table [NAME] [flags]",
+		"show table t1 --help": "usage: peersd show table [NAME [KEY]] [flags]",
 		"version --help":       "usage: peersd version",
 		"version":              "peersd ",
 		"--version":            "peersd ",

@@ -14,8 +14,9 @@ import (
 // elsewhere: a line a thing, its columns separated by tabs, or what the socket
 // answers, as it is.
 
-// isTerminal reports whether a person sees what is written to w.
-func isTerminal(w io.Writer) bool {
+// isTerminal reports whether a person sees what is written to w, or types what is
+// read from it.
+func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }
@@ -33,7 +34,7 @@ const (
 
 // paint colours text, on a terminal that may be coloured (https://no-color.org).
 func (a *app) paint(c color, text string) string {
-	if text == "" || !isTerminal(a.stdout) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if text == "" || !a.terminal || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
@@ -67,7 +68,7 @@ func (a *app) columns(head ...string) *columns {
 		name, c.right[i] = strings.CutPrefix(name, ">")
 		head[i] = a.paint(bold, name)
 	}
-	if !isTerminal(a.stdout) {
+	if !a.terminal {
 		head[0] = "# " + head[0]
 	}
 	c.row(head...)
@@ -76,7 +77,7 @@ func (a *app) columns(head ...string) *columns {
 
 // row adds a row.
 func (c *columns) row(cells ...string) {
-	if !isTerminal(c.a.stdout) {
+	if !c.a.terminal {
 		c.write(strings.Join(cells, "\t"))
 		return
 	}

@@ -43,7 +43,7 @@ func (a *app) showAnswer(name, short, long string, form func(answer string) erro
 	return a.onSocket(a.withJSON(&cobra.Command{
 		Use: name, Short: short, Long: long, Example: "  peersd show " + name + "\n  peersd show " + name + " --json", Args: takes(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			if !a.json && !isTerminal(a.stdout) {
+			if !a.json && !a.terminal {
 				return a.do(a.stdout, "show", name)
 			}
 			answer, err := a.answer("show", name)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/peersd/peersd/admin"
+	"github.com/peersd/peersd/admin/entries"
 	"github.com/peersd/peersd/config"
 	"github.com/spf13/cobra"
 )
@@ -45,20 +46,27 @@ func (a *app) answer(words ...string) (string, error) {
 
 // tableNames are the tables that peers have defined so far.
 func (a *app) tableNames() (names []string, err error) {
-	text, err := a.answer("show table")
-	for line := range strings.Lines(text) {
-		if name, found := strings.CutPrefix(line, "# table: "); found {
-			name, _, _ = strings.Cut(name, ",")
+	err = admin.DoLines(a.socket, "show table", func(line []byte) error {
+		if name, _, _, _, ok := entries.ParseHead(line); ok {
 			names = append(names, name)
 		}
-	}
+		return nil
+	})
 	return names, err
+}
+
+// describe asks for a table, and what it stores.
+func (a *app) describe(name string) (*entries.Table, error) {
+	if err := checkTable(name); err != nil {
+		return nil, err
+	}
+	t, err := admin.Describe(a.socket, name)
+	return t, onTable(name, err)
 }
 
 // onTable makes an error of a command with the table of that name more helpful.
 func onTable(name string, err error) error {
-	var refused admin.RefusedError
-	if errors.As(err, &refused) && refused == "No such table" {
+	if errors.Is(err, admin.NoSuchTable) {
 		return fmt.Errorf("no such table: %s; `peersd show table` lists those that peers have defined so far", name)
 	}
 	return err
