@@ -50,7 +50,9 @@ type cli struct {
 	// one, and whether and how it is asked for.
 	interactive, prompting, timed bool
 	// noLF: no line feed follows the answer under way.
-	noLF bool
+	noLF  bool
+	words []string // of the command under way
+	order order    // of the last `set table`
 	// changed: the commands of this line have changed entries, which sessions are to
 	// push once they are all done.
 	changed bool
@@ -113,7 +115,7 @@ func (c *cli) read() (line, error) {
 	if err != nil {
 		return line{}, err
 	}
-	l := parseLine(text)
+	l := parseLine(string(text))
 	for left := maxLine - len(text) - 1; l.payload; {
 		if c.prompting && c.in.Buffered() == 0 {
 			c.out.WriteString("+ ")
@@ -146,7 +148,8 @@ func (c *cli) refuseLongLine() {
 // run carries out one command. An error is that the conversation is over.
 func (c *cli) run(command string) error {
 	c.noLF = false
-	words, more := parseWords(command)
+	words, more := parseWords(c.words[:0], command)
+	c.words = words
 	if more {
 		return c.say(severityError, fmt.Sprintf("Too many arguments. Commands must have at most %d arguments.\n", maxWords))
 	}

@@ -60,7 +60,11 @@ func (c *command) words() []string { return strings.Split(c.name, " ") }
 // has more than three.
 func find(words []string) (*command, []string) {
 	for n := min(3, len(words)); n > 0; n-- {
-		if c := byName[strings.Join(words[:n], " ")]; c != nil {
+		name := append(make([]byte, 0, 64), words[0]...)
+		for _, word := range words[1:n] {
+			name = append(append(name, ' '), word...)
+		}
+		if c := byName[string(name)]; c != nil {
 			return c, words[n:]
 		}
 	}

@@ -59,16 +59,17 @@ func endsEscaped(text []byte) bool {
 // parseLine cuts a line into its commands, exactly as HAProxy 3.2 does: also at a
 // NUL, and at a carriage return that ends it, behind which there is one more
 // command, an empty one.
-func parseLine(text []byte) (l line) {
+func parseLine(text string) (l line) {
 	from, escaped := 0, false
-	for i, c := range text {
+	for i := range len(text) {
+		c := text[i]
 		if c == 0 || c == ';' && !escaped || c == '\r' && i == len(text)-1 {
-			l.commands = append(l.commands, string(text[from:i]))
+			l.commands = append(l.commands, text[from:i])
 			from = i + 1
 		}
 		escaped = c == '\\' && !escaped
 	}
-	last := string(text[from:])
+	last := text[from:]
 	word := last[strings.LastIndexAny(last, " \t")+1:]
 	if pattern, found := strings.CutPrefix(word, "<<"); found && len(pattern) <= maxPattern {
 		l.payload, l.pattern = true, pattern
@@ -78,11 +79,11 @@ func parseLine(text []byte) (l line) {
 	return l
 }
 
-// parseWords cuts a command into words. A backslash makes the next character one
-// like any other. more tells whether there is something behind the words that a
-// command may have.
-func parseWords(command string) (words []string, more bool) {
-	words = make([]string, 0, 16)
+// parseWords cuts a command into words, which it appends to none. A backslash makes
+// the next character one like any other. more tells whether there is something behind
+// the words that a command may have.
+func parseWords(none []string, command string) (words []string, more bool) {
+	words = none
 	for i := 0; i < len(command); {
 		if len(words) == maxWords {
 			return words, true

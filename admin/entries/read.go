@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -142,28 +141,15 @@ func (r *Reader) nextObject(e *Entry) error {
 	if err != nil {
 		return err
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &members); err != nil {
-		return errors.New(`it is no JSON object, as in {"key":"10.0.0.1","expire":600000,"gpt0":1}`)
+	hasKey := false
+	err = eachMember(text, func(name, value string) error {
+		hasKey = hasKey || name == "key"
+		return r.take(e, name, value)
+	})
+	if err == nil && !hasKey {
+		err = errors.New(`it has no "key"`)
 	}
-	if key := members["key"]; len(key) == 0 || key[0] != '"' && (key[0] < '0' || key[0] > '9') {
-		return errors.New(`it has no "key" that is text or a number`)
-	}
-	names := make([]string, 0, len(members))
-	for name := range members {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		value := string(members[name])
-		if strings.HasPrefix(value, `"`) {
-			json.Unmarshal(members[name], &value)
-		}
-		if err := r.take(e, name, value); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 func (r *Reader) beginCSV() error {

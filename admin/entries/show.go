@@ -86,18 +86,15 @@ func (t *Table) shownKey(key string) string {
 
 // shownField is a field of a name that `show table` has.
 func (t *Table) shownField(name, value []byte) (f Field, err error) {
-	field, known := t.shown[string(name)]
-	if !known {
-		if field, _, err = t.Field(string(name)); err != nil {
+	known, met := t.known[string(name)]
+	if !met {
+		if _, _, err = t.Field(string(name)); err != nil {
 			return Field{}, err
 		}
-		if t.shown == nil {
-			t.shown = map[string]string{}
-		}
-		t.shown[string(name)] = field
+		known = t.known[string(name)]
 	}
-	f = Field{Name: field, Shown: string(name), Value: string(value)}
-	if field == "server_key" {
+	f = Field{Name: known.name, Shown: known.written, Value: string(value)}
+	if known.name == serverKey {
 		f.Value, err = Unescape(f.Value)
 	}
 	return f, err

@@ -16,7 +16,14 @@ type Table struct {
 	KeyType protocol.KeyType
 	Types   uint64 // a bit for each data type that it stores
 
-	shown map[string]string // the names of fields by those that `show table` has
+	known map[string]field // fields by the names that were met
+}
+
+// A field is what a name stands for.
+type field struct {
+	name    string
+	dt      protocol.DataType
+	written string // the name that was met
 }
 
 func (t *Table) stores(dt protocol.DataType) bool { return t.Types>>dt&1 != 0 }
@@ -37,7 +44,23 @@ func (t *Table) stored() string {
 
 // Field is the name by which commands know a field, of how people write it: as
 // `show table` does, gpc2 or http_req_rate(10000), or as commands do, gpc[2].
-func (t *Table) Field(name string) (field string, dt protocol.DataType, err error) {
+func (t *Table) Field(name string) (string, protocol.DataType, error) {
+	f, met := t.known[name]
+	if !met {
+		var err error
+		if f.name, f.dt, err = t.field(name); err != nil {
+			return "", 0, err
+		}
+		if t.known == nil {
+			t.known = map[string]field{}
+		}
+		f.written = strings.Clone(name)
+		t.known[f.written] = f
+	}
+	return f.name, f.dt, nil
+}
+
+func (t *Table) field(name string) (field string, dt protocol.DataType, err error) {
 	plain, _, _ := strings.Cut(strings.TrimPrefix(name, "data."), "(")
 	base, index, indexed := strings.Cut(plain, "[")
 	if !indexed {
