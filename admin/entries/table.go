@@ -73,14 +73,14 @@ func (t *Table) field(name string) (field string, dt protocol.DataType, err erro
 		case !t.stores(dt):
 			return "", 0, fmt.Errorf("%s does not store %s; it stores %s", t.Name, base, t.stored())
 		case indexed != dt.IsArray(), indexed && err != nil:
-			return "", 0, fmt.Errorf("%s has no field %q", t.Name, name)
+			return "", 0, fmt.Errorf("%s has no field %.100q", t.Name, name)
 		case indexed:
 			return base + "[" + index + "]", dt, nil
 		default:
 			return base, dt, nil
 		}
 	}
-	return "", 0, fmt.Errorf("there is no field %q; %s stores %s", name, t.Name, t.stored())
+	return "", 0, fmt.Errorf("there is no field %.100q; %s stores %s", name, t.Name, t.stored())
 }
 
 // element cuts the name of an array's element, as gpc2 or gpc2_rate, where the table
@@ -121,7 +121,7 @@ func (t *Table) Set(name, value string) (Field, error) {
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < least || n > most {
-		return Field{}, fmt.Errorf("%s: %q is no number from %d to %d", field, value, least, most)
+		return Field{}, fmt.Errorf("%s: %.100q is no number from %d to %d", field, value, least, most)
 	}
 	return Field{Name: field, Value: strconv.FormatInt(n, 10)}, nil
 }
@@ -133,7 +133,7 @@ func (t *Table) Key(text string) (string, error) {
 	case protocol.KeyInteger:
 		n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
 		if err != nil {
-			return "", fmt.Errorf("%q is no key of %s: no number from 0 to %d", text, t.Name, uint32(math.MaxUint32))
+			return "", fmt.Errorf("%.100q is no key of %s: no number from 0 to %d", text, t.Name, uint32(math.MaxUint32))
 		}
 		return strconv.FormatUint(n, 10), nil
 	case protocol.KeyIPv4, protocol.KeyIPv6:
@@ -143,7 +143,7 @@ func (t *Table) Key(text string) (string, error) {
 	}
 	key, err := Unescape(text)
 	if err == nil && (key == "" || strings.Contains(key, "\x00")) {
-		err = fmt.Errorf("%q is no key of %s: it is empty or has a zero byte", text, t.Name)
+		err = fmt.Errorf("%.100q is no key of %s: it is empty or has a zero byte", text, t.Name)
 	}
 	return key, err
 }
@@ -152,9 +152,9 @@ func (t *Table) address(text string) (string, error) {
 	a, err := netip.ParseAddr(strings.TrimSpace(text))
 	switch a = a.Unmap(); {
 	case err != nil || a.Zone() != "":
-		return "", fmt.Errorf("%q is no key of %s: no address", text, t.Name)
+		return "", fmt.Errorf("%.100q is no key of %s: no address", text, t.Name)
 	case t.KeyType == protocol.KeyIPv4 && !a.Is4():
-		return "", fmt.Errorf("%q is no key of %s: no IPv4 address", text, t.Name)
+		return "", fmt.Errorf("%.100q is no key of %s: no IPv4 address", text, t.Name)
 	case t.KeyType == protocol.KeyIPv6:
 		return netip.AddrFrom16(a.As16()).String(), nil
 	}

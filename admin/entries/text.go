@@ -32,7 +32,7 @@ func Unescape(text string) (string, error) {
 			b.WriteByte(code)
 			i += 2
 		default:
-			return "", fmt.Errorf(`%q has a backslash that means nothing; write a backslash itself as \\, other characters as \x and two digits`, text)
+			return "", fmt.Errorf(`%.100q has a backslash that means nothing; write a backslash itself as \\, other characters as \x and two digits`, text)
 		}
 	}
 	return b.String(), nil

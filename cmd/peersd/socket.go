@@ -67,7 +67,7 @@ func (a *app) describe(name string) (*entries.Table, error) {
 // onTable makes an error of a command with the table of that name more helpful.
 func onTable(name string, err error) error {
 	if errors.Is(err, admin.NoSuchTable) {
-		return fmt.Errorf("no such table: %s; `peersd show table` lists those that peers have defined so far", name)
+		return fmt.Errorf("no such table: %.100s; `peersd show table` lists those that peers have defined so far", name)
 	}
 	return err
 }
@@ -75,7 +75,7 @@ func onTable(name string, err error) error {
 // checkTable refuses what would be more than one word, or command, on the socket.
 func checkTable(name string) error {
 	if name == "" || strings.ContainsAny(name, " ;\\\t\r\n\x00") {
-		return usageError{fmt.Errorf("%q is no name of a table; `peersd show table` lists those that peers have defined so far", name)}
+		return usageError{fmt.Errorf("%.100q is no name of a table; `peersd show table` lists those that peers have defined so far", name)}
 	}
 	return nil
 }
