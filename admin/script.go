@@ -54,8 +54,7 @@ func (s *Script) Add(command []byte) error {
 }
 
 // Run sends the commands to the socket, and calls answered with what each is answered,
-// nil where it is done, in their order. More than one line takes a peersd, or a HAProxy
-// of 3.2 or later.
+// nil where it is done, in their order.
 func (s *Script) Run(ctx context.Context, socket string, answered func(i int, refused error)) error {
 	if s.n == 0 {
 		return nil
@@ -121,6 +120,7 @@ func readRefusal(r *bufio.Reader) (refused, err error) {
 		if err != nil {
 			return nil, err
 		}
+		line = bytes.TrimPrefix(line, []byte("> ")) // HAProxy before 3.2 goes on only where it prompts
 		if len(line) == 1 {
 			break
 		}

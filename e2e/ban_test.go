@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -215,6 +216,21 @@ func TestVerbsOnHAProxy(t *testing.T) {
 		on(lb1).mustTry("clear", "mypeers/t1", "a b;c")
 		if err := values(lb1, "mypeers/t1", `a\ b;c`, ""); err != nil {
 			t.Error(err)
+		}
+		var many strings.Builder
+		for i := range 900 { // several lines of the socket
+			fmt.Fprintln(&many, "imported ", i)
+		}
+		cmd := exec.Command(peersd, "import", "mypeers/t1", "-", "--set", "gpt0=7", "--replace", "--socket", lb1.Socket())
+		cmd.Stdin = strings.NewReader(many.String())
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "900 set, 6 cleared, 0 kept\n" {
+			t.Errorf("import: %s, %v", out, err)
+		}
+		if n, err := tagged(lb1); err != nil || n != 0 {
+			t.Errorf("%d entries are left of before: %v", n, err)
+		}
+		if answer := lb1.MustCommand(t, "show table mypeers/t1 data.gpt0 eq 7"); strings.Count(answer, " key=imported") != 900 {
+			t.Errorf("there are %d imported entries", strings.Count(answer, " key=imported"))
 		}
 		if out, err := on(lb1).try("set", "mypeers/t1", "k", "gpc0=1"); err == nil || !strings.Contains(err.Error(), "mypeers/t1 does not store gpc0; it stores gpt0, http_req_rate, bytes_in_cnt") {
 			t.Errorf("a field that is not stored: %s, %v", out, err)
