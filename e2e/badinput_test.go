@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -444,8 +443,8 @@ func linesOf(log, address string) (lines []string) {
 // Thousands of bad connections, many at a time, leave nothing behind.
 func TestBadConnectionsLeaveNothing(t *testing.T) {
 	host := haproxytest.Host(t)
-	d := newDaemon(t, host, 0, "--log-level", "error")
-	d.startPlain()
+	d := newPlain(t, host, 0, "--log-level", "error")
+	d.start()
 	flood(t, host, 500) // until memory is what it is under such load
 	before := d.footprint()
 	flood(t, host, 4000)
@@ -455,29 +454,6 @@ func TestBadConnectionsLeaveNothing(t *testing.T) {
 			return fmt.Errorf("%+v, and before it was %+v", after, before)
 		}
 		return nil
-	})
-}
-
-// startPlain starts the daemon without the race detector, which remembers a
-// little of each goroutine for ever.
-func (d *daemon) startPlain() {
-	d.t.Helper()
-	plain := filepath.Join(d.t.TempDir(), "peersd")
-	if out, err := exec.Command("go", "build", "-o", plain, "../cmd/peersd").CombinedOutput(); err != nil {
-		d.t.Fatalf("can't build peersd: %v\n%s", err, out)
-	}
-	d.cmd = exec.Command(plain, d.args...)
-	d.cmd.Stderr = d.log
-	if err := d.cmd.Start(); err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() {
-		d.cmd.Process.Kill()
-		d.cmd.Wait()
-	})
-	eventually(d.t, patience, "peersd answers on its socket", func() error {
-		_, err := d.try("show", "peers")
-		return err
 	})
 }
 

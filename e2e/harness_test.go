@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,20 +19,36 @@ import (
 	"github.com/peersd/peersd/internal/testkit"
 )
 
-// peersd is the path of the binary under test.
-var peersd string
+// peersd is the path of the binary under test. plain returns that of one without the
+// race detector, which takes many times the memory.
+var (
+	peersd string
+	plain  func() (string, error)
+)
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "peersd-e2e-")
 	if err != nil {
 		panic(err)
 	}
-	peersd = filepath.Join(dir, "peersd")
-	args := append(append([]string{"build"}, buildFlags...), "-o", peersd, "../cmd/peersd")
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "can't build peersd: %v\n%s", err, out)
+	build := func(name string, flags ...string) (string, error) {
+		path := filepath.Join(dir, name)
+		args := append(append([]string{"build"}, flags...), "-o", path, "../cmd/peersd")
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("can't build peersd: %w\n%s", err, out)
+		}
+		return path, nil
+	}
+	if peersd, err = build("peersd", buildFlags...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	plain = sync.OnceValues(func() (string, error) {
+		if len(buildFlags) == 0 {
+			return peersd, nil
+		}
+		return build("plain")
+	})
 	// A data race fails the test in which it is seen; without the last setting each
 	// run of a verb would take a second longer.
 	os.Setenv("GORACE", "halt_on_error=0 exitcode=66 atexit_sleep_ms=0")
@@ -100,6 +117,21 @@ func newDaemon(t testing.TB, host string, n int, args ...string) *daemon {
 		d.args = append(d.args, "--peer", fmt.Sprintf("lb%d=%s:%d", i+1, host, portLB+i))
 	}
 	d.args = append(d.args, args...)
+	return d
+}
+
+// A daemonMaker is newDaemon, or newPlain.
+type daemonMaker func(t testing.TB, host string, n int, args ...string) *daemon
+
+// newPlain is newDaemon without the race detector.
+func newPlain(t testing.TB, host string, n int, args ...string) *daemon {
+	t.Helper()
+	path, err := plain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDaemon(t, host, n, args...)
+	d.path = path
 	return d
 }
 

@@ -100,8 +100,8 @@ func (c *crowd) leave() {
 func TestSilentCrowd(t *testing.T) {
 	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
 		host := haproxytest.Host(t)
-		d := newDaemon(t, host, 0)
-		d.startPlain()
+		d := newPlain(t, host, 0)
+		d.start()
 		crowd := startCrowd(t, host)
 		crowd.grown(3000) // until memory is what it is under such load
 		before := d.footprint()
@@ -241,8 +241,8 @@ func TestLessonAfterLesson(t *testing.T) {
 // what the limits let stay.
 func TestHostilePeersLeaveNothing(t *testing.T) {
 	host := haproxytest.Host(t)
-	d := newDaemon(t, host, 0, "--log-level", "error", "--max-sessions", "50")
-	d.startPlain()
+	d := newPlain(t, host, 0, "--log-level", "error", "--max-sessions", "50")
+	d.start()
 	requests := bytes.Repeat(message(protocol.ResyncRequest), 10_000)
 	all := [][]byte{manyTables(1100), manyTypes(17_000), otherDefinitions(2500), requests,
 		slices.Concat(manyTables(100), gpc0Update(1, "key", 1)), // may stay, until other names come

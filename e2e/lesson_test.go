@@ -127,8 +127,8 @@ func TestLessonOfManySeconds(t *testing.T) {
 func TestPeersThatReadNothing(t *testing.T) {
 	t.Parallel()
 	host := haproxytest.Host(t)
-	d := newDaemon(t, host, 0)
-	d.startPlain()
+	d := newPlain(t, host, 0)
+	d.start()
 	teachBig(t, host)
 	before := d.footprint()
 	const deaf = 20

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,20 +98,13 @@ func TestMaxMemory(t *testing.T) {
 backend t1
     stick-table type ip size 1k expire 2h store gpc0 peers mypeers
 `
-	plain := filepath.Join(t.TempDir(), "peersd") // the race detector takes many times the memory
-	build := exec.Command("go", "build", "-o", plain, "../cmd/peersd")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	r, err := haproxytest.Find(haproxytest.Lines[2])
 	if err != nil {
 		testkit.Skip(t, err)
 	}
 	p := startHAProxy(t, r, nil, config)
 	p.mustSet(setCommand("t1", "10.0.0.1", "gpc0 7"))
-	p.d = newDaemon(t, p.host, 0, "--max-memory", "64m")
-	p.d.path = plain
+	p.d = newPlain(t, p.host, 0, "--max-memory", "64m")
 	p.d.start()
 	p.mirroredExactly("before", "t1")
 

@@ -13,13 +13,15 @@ import (
 
 // startWired starts lb1 and peersd, without entries, at the ends of a wire that is
 // bent at both.
-func startWired(t *testing.T, r haproxytest.Release, keys int, atPeersd, atHAProxy bend) (*node, mirror) {
+func startWired(t *testing.T, r haproxytest.Release, keys int, newDaemon daemonMaker, atPeersd, atHAProxy bend) (*node, mirror) {
 	host, hostPeersd := haproxytest.Host(t), haproxytest.Host(t)
 	w := newWire(t, host, 1, hostPeersd)
 	w.bend(atPeersd, atHAProxy)
 	w.open()
 	lb := startNode(t, r, host, 1, keys)
-	return lb, mirror{startDaemon(t, hostPeersd, 1)}
+	d := newDaemon(t, hostPeersd, 1)
+	d.start()
+	return lb, mirror{d}
 }
 
 // Messages come cut and joined anywhere, the handshake too: that changes nothing of
@@ -28,7 +30,7 @@ func segments(t *testing.T) {
 	haproxytest.EachAtOnce(t, func(t *testing.T, r haproxytest.Release) {
 		const keys = 200
 		c := &chopper{random: random(t)}
-		lb, d := startWired(t, r, keys, c.before, c.before)
+		lb, d := startWired(t, r, keys, newDaemon, c.before, c.before)
 		began := time.Now()
 		mirrored := func(when string) {
 			t.Helper()
@@ -76,12 +78,17 @@ func (d *daemon) activity() map[string]int {
 	return all
 }
 
-// leaves wants that a daemon takes, in the end, no more than it did before.
-func (d *daemon) leaves(before map[string]int, memory int) {
+// leaves wants that a daemon, without the race detector, takes in the end no more than
+// it did before. Its memory may differ by growth, in bytes: Go gives back what was used
+// in between as it likes, the stacks and buffers of fifty connections among it. One MiB
+// was seen. A fault that left one reader of a connection behind, 33 KB, would take 40 MB
+// in an hour.
+func (d *daemon) leaves(before map[string]int) {
 	d.t.Helper()
+	const growth = 4 << 20
 	eventually(d.t, 10*time.Second, "it takes no more than before", func() error {
 		now := d.activity()
-		if now["goroutines"] > before["goroutines"] || now["open_files"] > before["open_files"] || now["resident"] > before["resident"]+memory {
+		if now["goroutines"] > before["goroutines"] || now["open_files"] > before["open_files"] || now["resident"] > before["resident"]+growth {
 			return fmt.Errorf("%v, and before %v", now, before)
 		}
 		return nil
@@ -92,11 +99,11 @@ func (d *daemon) leaves(before map[string]int, memory int) {
 // The connection is cut 200 times in a row, by FIN and by RST, within messages and
 // between, while HAProxy's entries change. Nothing is lost, and nothing is left.
 func reconnects(t *testing.T) {
-	const cuts, keys, growth = 200, 100, 16 << 20
+	const cuts, keys = 200, 100
 	haproxytest.EachAtOnce(t, func(t *testing.T, r haproxytest.Release) {
 		c := &cutter{random: random(t)}
 		c.stop()
-		lb, d := startWired(t, r, keys, c.before, c.before)
+		lb, d := startWired(t, r, keys, newPlain, c.before, c.before)
 		lb.mustChange()
 		began := time.Now()
 		mirrored := func() error {
@@ -123,6 +130,6 @@ func reconnects(t *testing.T) {
 		inTheEnd(t, "peersd mirrors it again", mirrored)
 		lb.mustChange()
 		inTheEnd(t, "it goes on", mirrored)
-		d.leaves(before, growth)
+		d.leaves(before)
 	})
 }

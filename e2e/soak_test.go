@@ -80,7 +80,8 @@ func newSoak(t *testing.T) *soak {
 		s.ends[i] = s.start(r, i+1)
 	}
 	s.pupil = newPupil(t, s.host)
-	s.d = mirror{startDaemon(t, s.host, len(s.ends), "--peer", "lb3="+address(s.host, portLB+2), "--log-level", "info")}
+	s.d = mirror{newPlain(t, s.host, len(s.ends), "--peer", "lb3="+address(s.host, portLB+2), "--log-level", "info")}
+	s.d.start()
 	for _, e := range s.ends {
 		inTheEnd(t, "it asks for no lesson any more", e.complete)
 		e.mustChange()
@@ -192,18 +193,6 @@ func (s *soak) left(when string) {
 	}
 }
 
-// soakGrowth is by how many bytes the memory of peersd may differ between two quiet
-// moments: its tables are the same, but Go gives back what it has used in between as
-// it likes, the stacks and buffers of fifty connections among it. One MiB was seen,
-// and several with the race detector, which keeps notes of all memory. A fault that
-// left one reader of a connection behind, 33 KB, would take 40 MB in an hour.
-func soakGrowth() int {
-	if len(buildFlags) > 0 {
-		return 16 << 20
-	}
-	return 4 << 20
-}
-
 // quiet leaves everything alone, and wants that peersd takes what it took at the
 // first quiet moment.
 func (s *soak) quiet() map[string]int {
@@ -215,7 +204,7 @@ func (s *soak) quiet() map[string]int {
 	now := s.d.activity()
 	s.t.Logf("after %d faults: %v", s.faults, now)
 	if s.baseline != nil {
-		s.d.leaves(s.baseline, soakGrowth())
+		s.d.leaves(s.baseline)
 	}
 	return now
 }

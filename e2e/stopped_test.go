@@ -168,7 +168,11 @@ func (l *heldLesson) whole() {
 	}
 	inTheEnd(l.t, "lb1 has everything", func() error {
 		there, err := see(l.lb1)
-		return errors.Join(err, l.due.in(there))
+		if err = errors.Join(err, l.due.in(there)); err != nil {
+			peers, _ := l.lb1.Command("show peers") // its flags say how it gave up
+			err = fmt.Errorf("%w\n%s", err, peers)
+		}
+		return err
 	})
 	l.lb1.mustChange(100)
 	l.lb2.mustChange(100)

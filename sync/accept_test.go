@@ -142,6 +142,7 @@ func TestSecondConnection(t *testing.T) {
 			defer r.stop()
 			first := r.call("lb1")
 			time.Sleep(4 * time.Second) // all first heartbeats are over
+			first.say(protocol.Heartbeat)
 			do(r, first)
 		})
 	}
@@ -266,6 +267,21 @@ func TestSecondConnection(t *testing.T) {
 			first.say(protocol.ResyncRequest, protocol.ResyncConfirm, protocol.ResyncConfirm)
 			time.Sleep(20 * time.Millisecond)
 			second.expectOver(true)
+			first.expectOver(false)
+		})
+	})
+	t.Run("it has not said anything yet, and would lose a lesson by a ping", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := start(t, &network{}, Config{})
+			defer r.stop()
+			first := r.call("lb1")
+			second := r.call("lb1")
+			first.expect("200")
+			time.Sleep(20 * time.Millisecond)
+			first.say(protocol.ResyncRequest)
+			time.Sleep(10 * time.Millisecond)
+			second.expectOver(true)
+			first.expect("200, resync partial") // its lesson
 			first.expectOver(false)
 		})
 	})

@@ -47,7 +47,6 @@ type conn struct {
 	began   time.Time
 
 	wake    chan struct{} // one slot: there may be something to write
-	redial  chan struct{} // one slot: another one, made by us, is better
 	done    chan struct{} // closed when all is over
 	closing chan struct{} // closed when it is to end
 	deaf    chan struct{} // closed when nothing is read any more
@@ -66,7 +65,6 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		version: v,
 		began:   time.Now(),
 		wake:    make(chan struct{}, 1),
-		redial:  make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		closing: make(chan struct{}),
 		deaf:    make(chan struct{}),

@@ -62,8 +62,8 @@ func (l *link) dialForever(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-c.redial:
-				l.redial(ctx, c)
+			case old := <-l.better:
+				l.redial(ctx, old)
 				continue
 			case <-c.done:
 			}
@@ -82,7 +82,12 @@ func (l *link) dialForever(ctx context.Context) {
 		} else {
 			continue
 		}
-		sleep(ctx, p.next(time.Now()))
+		select {
+		case <-ctx.Done():
+		case <-time.After(p.next(time.Now())):
+		case old := <-l.better: // the peer has come by itself meanwhile, and asks for much
+			l.redial(ctx, old)
+		}
 	}
 }
 

@@ -259,6 +259,8 @@ func TestCollision(t *testing.T) {
 			in := r.call("lb1")
 			out.status(protocol.StatusSuccess)
 			time.Sleep(100 * time.Millisecond)
+			out.say(protocol.ResyncPartial) // what we have asked for
+			time.Sleep(10 * time.Millisecond)
 			in.expectOver(true)
 			in.expect("")
 			out.expectOver(false)

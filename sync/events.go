@@ -70,7 +70,7 @@ func (c *conn) longLesson() {
 	case c.link.address != "":
 		c.link.log.Info().Msg("HAProxy 3.3 and later may close a connection of their own before so long a lesson is over: dialling the peer")
 		select {
-		case c.redial <- struct{}{}:
+		case c.link.better <- c:
 		default: // it is about to happen
 		}
 	default:

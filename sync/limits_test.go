@@ -156,6 +156,7 @@ func TestTooManySessions(t *testing.T) {
 		d.expectOver(true)
 		d.expect("")
 		r.expectLimit("--max-sessions", 3, 1)
+		c.say(protocol.Heartbeat)
 		again := r.call("c") // is no session more
 		time.Sleep(10 * time.Millisecond)
 		again.expectOver(true)

@@ -43,6 +43,9 @@ type link struct {
 	// its lesson or the session is over; but not while it is being taught.
 	expected atomic.Bool
 
+	// better has one slot: a connection that we make is better than this one.
+	better chan *conn
+
 	mu         sync.Mutex
 	conn       *conn              // established, or about to be: closed before another one
 	cancelDial context.CancelFunc // gives up a dial that has not sent its hello yet
@@ -72,6 +75,7 @@ func newLink(h *Hub, name, address string) *link {
 		origin:  h.origins.take(),
 		bucket:  bucket{rate: h.limits.learnRate.value},
 		version: protocol.Version21,
+		better:  make(chan *conn, 1),
 		log:     h.cfg.Log.With().Str("peer", name).Logger(),
 	}
 	l.stale.Store(true)

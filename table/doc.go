@@ -18,7 +18,7 @@
 //
 // What somebody orders here ([Ordered], [Batch.Clear]) has to reach every peer: until a
 // peer has acked it, what that peer says of the entry counts for nothing, and until all
-// have, the entry stays among the local changes. There is no deletion on the wire, so
+// have, and teach nothing older, the entry stays among the local changes. There is no deletion on the wire, so
 // what is cleared stays for as long too, with zeros for values, and only readers of
 // local changes see it.
 //

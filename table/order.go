@@ -145,8 +145,8 @@ func (t *Table) Untaken() bool {
 	return t.taken < t.ChangedPosition()
 }
 
-// Taken says that all peers have taken the local changes up to position: what was
-// cleared till then goes, and what was ordered is an entry like any other. It looks
+// Taken says that all peers have taken the local changes up to position, and teach
+// nothing that is older: what was cleared till then goes, and what was ordered is an entry like any other. It looks
 // at no more than budget changes, and reports whether there may be more to do.
 func (t *Table) Taken(position uint64, budget int) (more bool) {
 	t.takenMu.Lock()

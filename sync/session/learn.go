@@ -207,7 +207,7 @@ func (s *Session) lessonOver(now time.Time, upToDate bool) error {
 		for _, r := range s.order {
 			r.held = false
 		}
-		s.learning.over(now, upToDate)
+		s.learned(now, upToDate)
 		s.cfg.Notify(Event{Kind: Learned, UpToDate: upToDate, Updates: s.learning.updates})
 	}
 	return nil
@@ -216,8 +216,11 @@ func (s *Session) lessonOver(now time.Time, upToDate bool) error {
 // maxConfirms is how many confirms can be owed to a peer that does not read.
 const maxConfirms = 16
 
-func (l *learning) over(now time.Time, upToDate bool) {
+// learned: the peer's lesson is over.
+func (s *Session) learned(now time.Time, upToDate bool) {
+	l := &s.learning
 	l.state, l.again = learned, time.Time{}
+	s.cfg.Peer.owes = !upToDate
 	if !upToDate {
 		l.wait = min(max(2*l.wait, againAfter), againAtMost)
 		l.again = now.Add(l.wait)

@@ -18,6 +18,9 @@ type Peer struct {
 	// acked is how far, in the log of local changes, the peer has said that
 	// it took what it was sent. It keeps no table that is gone.
 	acked map[weak.Pointer[table.Table]]uint64
+	// owes: its lesson is not over, or it was not up to date itself, so that rows
+	// may come of entries as they were before it took what it has acked.
+	owes bool
 	// taughtFrom is when the peer has asked for the lesson that it has not
 	// confirmed, zero without one; taughtFor the longest time that one took.
 	taughtFrom time.Time
@@ -156,10 +159,14 @@ func (p *Peer) takes(t *table.Table) bool {
 }
 
 // Taken is how far, in the log of t's local changes, the peer has said that it took
-// them. ok is false where it never defined such a table: it has none to change.
+// them and teaches nothing older any more: 0 before its lesson is over. ok is false
+// where it never defined such a table: it has none to change.
 func (p *Peer) Taken(t *table.Table) (position uint64, ok bool) {
 	def := p.Definition(t.Name())
-	return p.acked[weak.Make(t)], def != nil && t.Fits(def)
+	if !p.owes {
+		position = p.acked[weak.Make(t)]
+	}
+	return position, def != nil && t.Fits(def)
 }
 
 // ack moves the position that the peer has acked in t.

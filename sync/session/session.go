@@ -165,6 +165,7 @@ func New(now time.Time, cfg Config) *Session {
 	s.pace = newPacer(cfg.MaxUpdates, cfg.TeachRate)
 	s.Nudge(now)
 	s.learning.begin(now)
+	cfg.Peer.owes = true
 	return s
 }
 
@@ -332,14 +333,16 @@ func (s *Session) appendHeartbeat(now time.Time, b []byte) []byte {
 // Ping makes a message go out that a living HAProxy answers at once, and
 // reports whether it did: a "partial" without a lesson is confirmed by 2.6 to
 // 3.4, and otherwise changes nothing. While the peer is being taught, or waits
-// for it, that would end its lesson, so then there is no ping.
+// for it, that would end its lesson, so then there is no ping; nor before the peer
+// has said anything, for a HAProxy that wants a lesson says so first, and a ping
+// could cross that.
 func (s *Session) Ping() bool {
 	s.ping = s.mayPing()
 	return s.ping
 }
 
 func (s *Session) mayPing() bool {
-	return s.teaching.state == teachingNothing && s.requests.due.IsZero()
+	return s.met && s.teaching.state == teachingNothing && s.requests.due.IsZero()
 }
 
 // Pongs is how many pings were answered.

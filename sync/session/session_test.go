@@ -130,6 +130,38 @@ func TestAckedKeepsNoTable(t *testing.T) {
 	}
 }
 
+// A peer that has acked a change may still teach what it had before: it has taken the
+// change when its lesson is over, and it was up to date.
+func TestTakenAfterTheLesson(t *testing.T) {
+	d, now, w := newDaemon(epoch), epoch, newWire()
+	l := d.link(protocol.Version21, 10)
+	l.begin(now)
+	receive(t, l.session, w, now, "define id=1 t0 type string len 17 expire 60000 store gpc0")
+	d.set(now, "k0", 1)
+	tb := d.tables.Lookup("t0")[0]
+	taken := func(when string, want uint64) {
+		t.Helper()
+		if got, ok := l.peer.Taken(tb); got != want || !ok {
+			t.Errorf("%s: %d, %v; want %d", when, got, ok, want)
+		}
+	}
+	for len(l.output(now)) > 0 {
+	}
+	taken("before the ack", 0)
+	receive(t, l.session, w, now, "ack table=1 update=1")
+	taken("acked", 0)
+	now = now.Add(time.Second)
+	l.output(now)
+	receive(t, l.session, w, now, "timed 1 2000ms k0 gpc0=0", "resync partial")
+	taken("its lesson is over, but not all of it", 0)
+	now = now.Add(5 * time.Second)
+	l.output(now)
+	receive(t, l.session, w, now, "resync finished")
+	taken("its lesson is over", 1)
+	l.begin(now)
+	taken("another session", 0)
+}
+
 // Whatever the order in which the lessons of several peers arrive, row by row,
 // the freshest copy of each entry stays; and a live change stays, whenever it
 // comes.

@@ -128,7 +128,7 @@ func (s *Session) confirmed(now time.Time) {
 	switch {
 	case s.learning.state != settling:
 	case s.cold:
-		s.learning.over(now, finished)
+		s.learned(now, finished)
 	default:
 		s.learning.begin(now)
 	}
