@@ -14,7 +14,7 @@ const NoSuchTable = RefusedError("No such table")
 
 // Describe asks the socket what a table stores, and what its keys are. No answer says
 // so: for each data type it is asked for entries by a filter that is refused, and why
-// tells whether the type is stored.
+// tells whether the type is stored. Of several tables of that name it is the first one.
 func Describe(socket, name string) (*entries.Table, error) {
 	t := &entries.Table{Name: name}
 	var probes Script
@@ -37,7 +37,7 @@ func Describe(socket, name string) (*entries.Table, error) {
 	}
 	return t, DoLines(socket, "show table", func(line []byte) error {
 		full, keyType, _, _, ok := entries.ParseHead(line)
-		if ok && (full == name || strings.HasPrefix(name, "/") && strings.HasSuffix(full, name)) {
+		if ok && t.KeyType == 0 && (full == name || strings.HasPrefix(name, "/") && strings.HasSuffix(full, name)) {
 			t.KeyType = keyTypeOf(keyType)
 		}
 		return nil

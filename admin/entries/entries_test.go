@@ -129,7 +129,8 @@ func TestParse(t *testing.T) {
 		{"0x1: key=a\\ b use=2 exp=59000 shard=0 gpc0=1 gpc1=2 gpc0_rate(10000)=3 server_key=s\\ 1\n", Entry{Key: "a b", Use: "2", Expire: 59000, Fields: []Field{
 			{"gpc[0]", "gpc0", "1"}, {"gpc[1]", "gpc1", "2"}, {"gpc_rate[0]", "gpc0_rate(10000)", "3"}, {"server_key", "server_key", "s 1"}}}, false},
 		{"0x1: key=\\x41 use=0 exp=0", Entry{Key: "A", Use: "0", Fields: []Field{}}, false}, // of HAProxy 2.6, and without a line feed
-		{"0x1: key=k use=0 exp=0 gpt0=1\n", Entry{}, true},                                  // which the table does not store
+		{"0x1: key=k use=0 exp=0 http_req_rate(10000)=1\n", Entry{Key: "k", Use: "0", Fields: []Field{ // which the table was not known to store
+			{"http_req_rate", "http_req_rate(10000)", "1"}}}, false},
 		{"0x1: key=k use=0 exp=x\n", Entry{}, true},
 		{"0x1: key=k use\n", Entry{}, true},
 		{"0x1: key=\\q use=0 exp=0\n", Entry{}, true},

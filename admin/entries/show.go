@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 )
 
 var errLine = errors.New("the socket has sent a line that is none of a table")
@@ -88,8 +89,10 @@ func (t *Table) shownKey(key string) string {
 func (t *Table) shownField(name, value []byte) (f Field, err error) {
 	known, met := t.known[string(name)]
 	if !met {
-		if _, _, err = t.Field(string(name)); err != nil {
-			return Field{}, err
+		if _, _, err := t.Field(string(name)); err != nil {
+			// HAProxys define the table in two ways, or one has defined it anew.
+			plain, _, _ := strings.Cut(string(name), "(")
+			return Field{Name: plain, Shown: string(name), Value: string(value)}, nil
 		}
 		known = t.known[string(name)]
 	}

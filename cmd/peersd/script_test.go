@@ -87,7 +87,7 @@ func scriptDefine(ts *testscript.TestScript, _ bool, args []string) {
 	c, err := net.Dial("tcp", ts.Getenv("LISTEN"))
 	ts.Check(err)
 	ts.Defer(func() { c.Close() })
-	name := "haproxy-" + strings.ReplaceAll(def.Name, "/", "")
+	name := args[1] + "-" + strings.ReplaceAll(def.Name, "/", "")
 	b := protocol.AppendHello(nil, protocol.Hello{Version: protocol.Version21, Remote: "peersd", Local: name, PID: 1, Relative: 1})
 	_, err = c.Write(b)
 	ts.Check(err)
