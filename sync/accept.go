@@ -69,7 +69,7 @@ func (h *Hub) tellRefused(hs *handshake, hello protocol.Hello, err error) {
 	if !h.handshakes.end(hs) {
 		quietly, err = true, errors.New(madeWay)
 	}
-	event := h.cfg.Log.Warn()
+	event := h.refusals.Warn()
 	if quietly {
 		event = h.cfg.Log.Debug()
 	}
@@ -82,7 +82,7 @@ func (l *link) turnAway(nc net.Conn, reason string) {
 	l.nudge()
 	event := l.log.Debug()
 	if reason == sessionAlive && l.elsewhere(nc) {
-		event = l.log.Warn()
+		event = l.hub.refusals.Warn().Str("peer", l.name)
 		reason = "another HAProxy has a living session under that name; give each one a name of its own with -L"
 	}
 	event.Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)

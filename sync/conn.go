@@ -56,6 +56,7 @@ type conn struct {
 	mu      sync.Mutex
 	session *session.Session
 	lessons lessonLog
+	blamed  bool // the peer has said that we are wrong, and the log has it
 }
 
 func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
@@ -159,8 +160,11 @@ const framesAtOnce = table.MaxArrivals
 // read feeds the session until the connection ends.
 func (c *conn) read(rest []byte) error {
 	r := protocol.NewReaderSize(io.MultiReader(bytes.NewReader(rest), &c.reader), c.link.hub.limits.message.value)
-	frames := make([]protocol.Frame, 0, framesAtOnce)
+	var frames []protocol.Frame
 	for {
+		if len(frames) == cap(frames) { // there may be more at once
+			frames = make([]protocol.Frame, 0, min(max(2*cap(frames), 16), framesAtOnce))
+		}
 		var err error
 		if frames, err = r.NextAll(frames[:0]); err != nil {
 			return err

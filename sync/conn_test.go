@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,8 +210,11 @@ func TestTablesThatDoNotFit(t *testing.T) {
 		b := r.call("b")
 		b.send(string(protocol.AppendDefinition(nil, def)))
 		r.expectLog(`the table is \"string len 64\" here, but \"string len 32\" on a: HAProxy drops the other's updates in silence`)
-		b.say(protocol.ProtocolError)
+		b.say(protocol.ProtocolError, protocol.ProtocolError)
 		r.expectLog("the peer says: protocol error")
+		if n := strings.Count(r.log.String(), "the peer says"); n != 1 {
+			t.Errorf("the log has it %d times", n)
+		}
 		b.send(string(protocol.AppendAck(nil, protocol.Ack{TableID: 1, UpdateID: 77})))
 		b.expectOver(false)
 		r.set("t2", "10.0.0.1", 1)

@@ -169,7 +169,7 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 // with whom there is no other connection. l.mu is held.
 func (l *link) missed(over *conn) {
 	if over == nil {
-		l.expected.Store(false)
+		l.expected.Store(0)
 	}
 }
 

@@ -18,6 +18,7 @@ func (c *conn) notify(e session.Event) {
 	l := c.link
 	switch e.Kind {
 	case session.Defined:
+		l.defined.Store(true)
 		c.defined(e)
 	case session.TooManyTables:
 		l.hub.limits.tables.reach(l.name)
@@ -32,10 +33,10 @@ func (c *conn) notify(e session.Event) {
 			l.stale.Store(false)
 			l.hub.learned()
 		}
-		l.expected.Store(false) // who has waited for that asks the others then
+		l.expected.Store(0) // who has waited for that asks the others then
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson learned")
 	case session.TeachAsked:
-		l.expected.Store(false)
+		l.expected.Store(0)
 		c.lessons.next(time.Now())
 		l.log.WithLevel(c.lessons.level).Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.TeachRate).
 			Msg("the peer asks for a lesson")
@@ -48,7 +49,7 @@ func (c *conn) notify(e session.Event) {
 		l.log.WithLevel(c.lessons.level).Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson taught")
 	case session.TaughtConfirmed:
 		if e.LessonDue {
-			l.expected.Store(true)
+			l.expect()
 		}
 		if e.UpToDate {
 			l.stale.Store(false)
@@ -58,6 +59,10 @@ func (c *conn) notify(e session.Event) {
 		l.log.Debug().Str("table", e.Table.FullName()).Uint32("id", e.Ack.UpdateID).
 			Msg("ack of an update that was never sent ignored (HAProxy 3.3 to 3.5-dev5 send such)")
 	case session.PeerError:
+		if c.blamed {
+			return // it may say so at each message
+		}
+		c.blamed = true
 		l.log.Warn().Msgf("the peer says: %v; please report this with the log at level debug", e.Type)
 	}
 }

@@ -46,6 +46,9 @@ type Hub struct {
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	shapes shapes
 	limits limits
+	// refusals is the log of connections that are refused, which anybody can bring
+	// about: refusalsAMinute lines at most.
+	refusals zerolog.Logger
 
 	handshakes handshakes
 
@@ -56,9 +59,12 @@ type Hub struct {
 	wg      sync.WaitGroup
 }
 
+const refusalsAMinute = 200
+
 // New returns a Hub that does nothing yet.
 func New(cfg Config) *Hub {
 	h := &Hub{cfg: cfg, began: time.Now(), dial: new(net.Dialer).DialContext, links: map[string]*link{}}
+	h.refusals = cfg.Log.Sample(&zerolog.BurstSampler{Burst: refusalsAMinute, Period: time.Minute})
 	h.limits.set(cfg.Limits)
 	h.handshakes.limits = &h.limits
 	for _, p := range cfg.Peers {
@@ -174,8 +180,9 @@ func (h *Hub) upToDate(learner *link) bool {
 // expecting reports whether another peer than learner may teach us something
 // any moment, which the learner then lacks.
 func (h *Hub) expecting(learner *link) bool {
+	now := time.Now().UnixNano()
 	for _, l := range h.snapshot() {
-		if l != learner && l.expected.Load() {
+		if l != learner && l.expected.Load() > now {
 			return true
 		}
 	}

@@ -311,6 +311,17 @@ func TestLessonWaitsForOthers(t *testing.T) {
 		time.Sleep(25 * time.Millisecond)
 		b.expect("200, table definition, timed update, resync finished")
 	})
+	// But not for one that has been there for long, and teaches nothing.
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, &network{}, Config{})
+		defer r.stop()
+		a := r.call("a")
+		time.Sleep(expectedAtMost)
+		a.say(protocol.Heartbeat)
+		b := r.call("b")
+		b.say(protocol.ResyncRequest)
+		b.expect("200, resync partial")
+	})
 	// Nor for longer than they are there.
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, &network{}, Config{})

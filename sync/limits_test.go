@@ -167,18 +167,22 @@ func TestTooManySessions(t *testing.T) {
 		time.Sleep(time.Second)
 		b.conn.Close()
 		synctest.Wait()
-		r.call("d").expect("200") // in the place of c, which was away longer
+		d = r.call("d")
+		d.expect("200") // in the place of c, which has never defined a table
+		d.send(define("t9"))
 		if names := r.names(); names != "a b d" {
 			t.Error(names)
 		}
-		if n := len(r.tables.Tables()); n != 2 {
+		if n := len(r.tables.Tables()); n != 3 {
 			t.Errorf("%d tables", n)
 		}
-		r.call("e").expect("200")
+		e := r.call("e")
+		e.expect("200") // in that of b, which was away longest
+		e.send(define("t9"))
 		if names := r.names(); names != "a d e" {
 			t.Error(names)
 		}
-		if got := r.dump(); got != "t1 10.0.0.1=1" || len(r.tables.Tables()) != 1 {
+		if got := r.dump(); got != "t1 10.0.0.1=1" || len(r.tables.Tables()) != 2 {
 			t.Errorf("%s in %d tables: what only b has defined stays", got, len(r.tables.Tables()))
 		}
 		r.call("b").expect("")
@@ -187,11 +191,31 @@ func TestTooManySessions(t *testing.T) {
 		time.Sleep(time.Minute)
 		r.expectLog(`"times":1,"limit":3,"last":"b","message":"connections were closed without an answer, as there are too many sessions; raise --max-sessions`)
 		r.call("b").expect("200")
-		if n := len(r.tables.Tables()); n != 0 {
+		if n := len(r.tables.Tables()); n != 1 {
 			t.Errorf("%d tables are left of peers that were forgotten", n)
 		}
-		if n := len(r.shapes.specs); n != 0 {
+		if n := len(r.shapes.specs); n != 1 {
 			t.Errorf("their shapes are left: %v", r.shapes.specs)
+		}
+	})
+}
+
+// Who only says names has nobody forgotten who has defined tables.
+func TestNamesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, &network{}, Config{Limits: Limits{Sessions: 3}})
+		defer r.stop()
+		a := r.call("a")
+		a.send(define("t1") + update(1, "10.0.0.1", 1))
+		a.conn.Close()
+		for i := range 10 {
+			c := r.call(fmt.Sprint("x", i))
+			c.expect("200")
+			c.conn.Close()
+			time.Sleep(time.Second)
+		}
+		if names, got := r.names(), r.dump(); names != "a x8 x9" || got != "t1 10.0.0.1=1" {
+			t.Errorf("%s: %s", names, got)
 		}
 	})
 }

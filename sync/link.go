@@ -38,10 +38,13 @@ type link struct {
 	// its, given when it was up to date, is over, and again from the end of
 	// that session on.
 	stale atomic.Bool
-	// expected: a lesson of its may come any moment. So it is while it is
-	// dialled for the first time, and from the beginning of a session until
-	// its lesson or the session is over; but not while it is being taught.
-	expected atomic.Bool
+	// expected is up to when a lesson of its may come any moment, in ns since 1970,
+	// 0 where it may not. So it is while it is dialled for the first time, and from
+	// the beginning of a session until its lesson or the session is over; but not
+	// while it is being taught, nor for more than expectedAtMost.
+	expected atomic.Int64
+
+	defined atomic.Bool // a table, at some time
 
 	// better has one slot: a connection that we make is better than this one.
 	better chan *conn
@@ -79,9 +82,17 @@ func newLink(h *Hub, name, address string) *link {
 		log:     h.cfg.Log.With().Str("peer", name).Logger(),
 	}
 	l.stale.Store(true)
-	l.expected.Store(address != "")
+	if address != "" {
+		l.expect()
+	}
 	return l
 }
+
+// expectedAtMost is how long a lesson is expected: who never gives one, as HAProxy 2.6
+// with many tables, is not to put off the end of all others.
+const expectedAtMost = 10 * time.Second
+
+func (l *link) expect() { l.expected.Store(time.Now().Add(expectedAtMost).UnixNano()) }
 
 // An attempt is a connection that we made, and on which the status is to come.
 type attempt struct {
@@ -194,7 +205,7 @@ func quiet(nc net.Conn, long time.Duration, enough func() bool) bool {
 func (l *link) claim(nc net.Conn, v protocol.Version) *conn {
 	c := newConn(l, nc, v)
 	l.conn = c
-	l.expected.Store(true)
+	l.expect()
 	return c
 }
 
@@ -204,7 +215,7 @@ func (l *link) released(c *conn) {
 	defer l.mu.Unlock()
 	if l.conn == c {
 		l.conn = nil
-		l.expected.Store(false)
+		l.expected.Store(0)
 	}
 }
 

@@ -36,7 +36,7 @@ func (h *Hub) enter(name string) (l, forgotten *link, err error) {
 			}
 		}
 		if len(h.links) >= h.limits.sessions.value {
-			if forgotten = h.longestAway(); forgotten == nil {
+			if forgotten = h.forgettable(); forgotten == nil {
 				h.limits.sessions.reach(name)
 				return nil, nil, errTooManySessions
 			}
@@ -58,15 +58,20 @@ func (h *Hub) leave(l *link) {
 	l.left = time.Now()
 }
 
-// longestAway is the peer that was away for the longest time, nil where all are
-// here. h.mu is held.
-func (h *Hub) longestAway() (longest *link) {
+// forgettable is the peer that was away for the longest time, of those that have
+// never defined a table where there are such, or else somebody who only says names
+// would have all others forgotten. It is nil where all are here. h.mu is held.
+func (h *Hub) forgettable() (best *link) {
 	for _, l := range h.links {
-		if l.users == 0 && (longest == nil || l.left.Before(longest.left)) {
-			longest = l
+		switch {
+		case l.users > 0:
+		case best == nil, best.defined.Load() && !l.defined.Load():
+			best = l
+		case best.defined.Load() == l.defined.Load() && l.left.Before(best.left):
+			best = l
 		}
 	}
-	return longest
+	return best
 }
 
 // forget undoes what the peer, which is known no more, has left behind.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync"
 	"time"
 
 	"github.com/peersd/peersd/protocol"
@@ -8,11 +9,13 @@ import (
 )
 
 // arrivals is where updates that came one after the other are decoded, so that
-// the table takes them all at once.
+// the table takes them all at once. It may take 150 KB, so that sessions share it.
 type arrivals struct {
 	list   []table.Arrival
 	values []uint64 // of all of them
 }
+
+var sharedArrivals = sync.Pool{New: func() any { return new(arrivals) }}
 
 // maxWords bounds the values of all arrivals: those of tables with long arrays
 // are fewer at once.
@@ -52,9 +55,11 @@ func (s *Session) receiveUpdates(now time.Time, frames []protocol.Frame) (n int,
 		return n, nil
 	}
 	layout := r.source.Layout()
-	n = s.arrivals.reset(n, layout.Words)
+	shared := sharedArrivals.Get().(*arrivals)
+	defer sharedArrivals.Put(shared)
+	n = shared.reset(n, layout.Words)
 	for i, f := range frames[:n] {
-		a := &s.arrivals.list[i]
+		a := &shared.list[i]
 		if err = protocol.ParseUpdate(f.Type, f.Payload, layout, &s.dictionary, r.last, &a.Update); err != nil {
 			n = i // those before it count
 			break
@@ -62,7 +67,7 @@ func (s *Session) receiveUpdates(now time.Time, frames []protocol.Frame) (n int,
 		r.last = a.ID
 		a.How = s.learning.judge(now, r, &a.Update, s.cfg.Version)
 	}
-	s.merge(now, r, s.arrivals.list[:n])
+	s.merge(now, r, shared.list[:n])
 	return n, err
 }
 

@@ -61,6 +61,9 @@ func newPacer(most, rate int) pacer { return pacer{most: most, rate: float64(rat
 
 func (p *pacer) unpaced() bool { return p.rate == 0 || p.hurry }
 
+// hurryUp makes it send whatever is taken from now on, and wait for nothing.
+func (p *pacer) hurryUp() { p.hurry, p.held = true, time.Time{} }
+
 // idle is told that there is nothing to be sent.
 func (p *pacer) idle() { p.more, p.held = false, time.Time{} }
 

@@ -133,6 +133,10 @@ func TestPaceStalls(t *testing.T) {
 	if !p.stalled(now) {
 		t.Error("it is not given up")
 	}
+	inHurry := p
+	if inHurry.hurryUp(); inHurry.stalled(now) {
+		t.Error("it is given up for what it did not read before there was a hurry")
+	}
 	if p.idle(); p.stalled(now) || !p.at().IsZero() {
 		t.Error("it is given up though there is nothing for it")
 	}

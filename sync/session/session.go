@@ -120,7 +120,6 @@ type Session struct {
 	own        tally                   // of what was defined since
 	defined    int                     // definitions since, but for repeated ones
 	dictionary protocol.DictionaryReader
-	arrivals   arrivals
 	heard      bool // something that may have to be answered
 	confirms   int  // owed for lessons that ended
 	learning   learning

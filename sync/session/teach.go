@@ -182,8 +182,8 @@ func (s *Session) appendUpdates(now time.Time, b []byte) []byte {
 		b, left = s.appendChanged(now, b, toPush, left)
 	case teachingTables:
 		// What changes meanwhile doesn't wait for a long lesson to end, nor does
-		// the lesson for changes that don't end.
-		rest := left / 2
+		// the lesson for changes that don't end; of one update at a time neither.
+		rest := (left + int(s.stats.UpdatesOut&1)) / 2
 		b, left = s.appendChanged(now, b, toPushEarly, left-rest)
 		b, left = s.appendLesson(now, b, left+rest)
 		s.watchLesson(now)
@@ -482,6 +482,6 @@ func (s *Session) watchLesson(now time.Time) {
 // takes.
 func (s *Session) Hurry() {
 	if s.Teaching() {
-		s.pace.hurry = true
+		s.pace.hurryUp()
 	}
 }
