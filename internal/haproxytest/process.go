@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -27,6 +28,8 @@ type Options struct {
 	Name   string    // local peer name (-L); empty: HAProxy takes the host name
 	Config string    // haproxy.cfg; runtime socket and one thread are seen to
 	Dir    string    // where the process gets a folder; empty: the system's temporary folder, which has a short name, as sockets need
+	Args   []string  // more of its arguments, such as "-f" and a file
+	Env    []string  // its environment; nil: that of the test
 	Log    io.Writer // also gets what HAProxy writes to its standard output and error
 
 	// Enter is called on the thread that starts the process, which is used for nothing else: what it does to the thread,
@@ -80,12 +83,12 @@ func (p *Process) exec(args []string) error {
 	if err := errors.Join(os.WriteFile(base, []byte(global), 0o600), os.WriteFile(config, []byte(p.options.Config), 0o600)); err != nil {
 		return err
 	}
-	args = append([]string{"-db", "-f", base, "-f", config}, args...)
+	args = slices.Concat([]string{"-db", "-f", base, "-f", config}, p.options.Args, args)
 	if p.options.Name != "" {
 		args = append(args, "-L", p.options.Name)
 	}
 	cmd := exec.Command(p.release.path, args...)
-	cmd.Stdout, cmd.SysProcAttr = &p.output, dieWithParent()
+	cmd.Stdout, cmd.Env, cmd.SysProcAttr = &p.output, p.options.Env, dieWithParent()
 	if p.options.Log != nil {
 		cmd.Stdout = io.MultiWriter(&p.output, p.options.Log)
 	}
