@@ -227,7 +227,7 @@ func (t *Table) Fits(def *protocol.Definition) bool {
 }
 
 // Definition is what the table is taught as: the data types of all that
-// declare it. Its ID is 0.
+// declare it, but for those that are LeftOut. Its ID is 0.
 func (t *Table) Definition() protocol.Definition {
 	t.mu.Lock()
 	defer t.mu.Unlock()
