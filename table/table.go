@@ -72,6 +72,7 @@ type Table struct {
 	shards     []shard
 	shardShift uint // what of a hash is left names a shard
 	changed    changedLog
+	notes      notes
 
 	account account
 	entries atomic.Int64
