@@ -45,6 +45,7 @@ func init() { // the list refers to help, which refers to the list
 		{"show tables", "", "what each table takes, and what has become of its entries", User, (*cli).showTables},
 		{"show version", "", "the version of the process", User, (*cli).showVersion},
 		{"user", "", "lower the level of this connection to user", User, (*cli).lowerToUser},
+		{"watch table", "<table> [<filter>|key <k>|ptr <p>]", "the entries of one that change, as they do", Operator, (*cli).watchTable},
 		{"help", "[<command>]", "all commands, or those that begin so", User, (*cli).help},
 		{"prompt", "[help|n|i|p|timed]*", "whether this connection goes on after a line", User, (*cli).prompt},
 		{"quit", "", "end this connection", User, (*cli).quit},
