@@ -33,6 +33,7 @@ func init() { // the list refers to help, which refers to the list
 		{"set table", "<table> key <k>|ptr <p> [data.<type> <v>]* [expire <time>]", "change or make an entry, at all peers", User, (*cli).setTable},
 		{"set timeout", "cli <time>", "how long this connection may be idle", User, (*cli).setTimeout},
 		{"show activity", "", "what the process takes of its machine", User, (*cli).showActivity},
+		{"show busiest", "<table> [data.<type>] [<number>]", "entries that change, those of the highest rate first", Operator, (*cli).showBusiest},
 		{"show cli level", "", "the level of this connection", User, (*cli).showLevel},
 		{"show cli sockets", "", "where commands are taken", User, (*cli).showSockets},
 		{"show env", "[<name>]", "the environment of the process", Operator, (*cli).showEnv},

@@ -82,7 +82,7 @@ func (w *watching) find() error {
 		},
 		entries: func(_ *cli, t *table.Table, filters []filter) error {
 			if !w.has(t) {
-				w.all = append(w.all, &watchedTable{Watch: t.Watch(0), filters: filters})
+				w.all = append(w.all, &watchedTable{Watch: t.Watch(), filters: filters})
 			}
 			return nil
 		},

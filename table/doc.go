@@ -11,7 +11,7 @@
 // once in a log, at its last change: those that a peer changed last in their
 // shard's, those that were changed here in the table's, whose positions go over
 // the wire. So a reader is nothing but a position in each; see
-// [Table.ReadLearned] and [Table.ReadChanged], and [Watch], which is both. What is read is pinned: a record
+// [Table.ReadLearned] and [Table.ReadChanged], and [Changes], which is both. What is read is pinned: a record
 // with pins is frozen, a change goes to a copy, and a deletion waits for the last
 // reader. So entries are encoded with no lock held, and nobody sees a half-written
 // one.

@@ -7,52 +7,60 @@ import (
 	"time"
 )
 
-// A Watch reads what becomes of a table's entries from an instant on, as a session
-// that teaches does: it is positions in the logs. So it costs nothing that nobody
-// reads, and an entry that has changed many times since comes once. It is used by
-// one goroutine, and has to be closed.
-type Watch struct {
+// Changes reads the entries of a table that have changed, as a session that teaches
+// does: it is positions in the logs. So it costs nothing that nobody reads, and an
+// entry that has changed many times since comes once. It is used by one goroutine.
+type Changes struct {
 	table   *Table
 	learned LearnedCursor
 	changed uint64
-	noted   uint64
 	here    bool // local changes are read first, the next time
 }
 
-// Watch returns a Watch that begins about last entries before now, those that
-// changed last, and with what changes from now on where last is 0.
-func (t *Table) Watch(last int) *Watch {
-	w := &Watch{table: t, noted: t.notes.open(), changed: t.changed.last(last)}
-	w.learned.shards = make([]learnedCursor, len(t.shards))
+// Changes begins about last entries before now, those that changed last, and with
+// what changes from now on where last is 0.
+func (t *Table) Changes(last int) *Changes {
+	c := &Changes{table: t, changed: t.changed.last(last)}
+	c.learned.shards = make([]learnedCursor, len(t.shards))
 	for i := range t.shards {
-		w.learned.shards[i].position = t.shards[i].last((last + len(t.shards) - 1) / len(t.shards))
+		c.learned.shards[i].position = t.shards[i].last((last + len(t.shards) - 1) / len(t.shards))
 	}
-	return w
+	return c
 }
 
-// Table is what is watched.
-func (w *Watch) Table() *Table { return w.table }
-
-// Close ends the watch.
-func (w *Watch) Close() { w.table.notes.close() }
+// Table is whose changes these are.
+func (c *Changes) Table() *Table { return c.table }
 
 // Read pins up to limit entries that have changed, for b, which has to be released.
 // b is empty where there is nothing new. Entries that were cleared may be among
 // them: see [Batch.Cleared].
-func (w *Watch) Read(limit int, now time.Time, b *Batch) {
-	w.here = !w.here // where one changes all the time, the other has its turn
+func (c *Changes) Read(limit int, now time.Time, b *Batch) {
+	c.here = !c.here // where one changes all the time, the other has its turn
 	for range 2 {
-		if w.here {
-			w.changed = w.table.ReadChanged(w.changed, limit, now, b)
+		if c.here {
+			c.changed = c.table.ReadChanged(c.changed, limit, now, b)
 		} else {
-			w.table.ReadLearned(&w.learned, limit, now, b)
+			c.table.ReadLearned(&c.learned, limit, now, b)
 		}
 		if b.Len() > 0 {
 			return
 		}
-		w.here = !w.here
+		c.here = !c.here
 	}
 }
+
+// A Watch reads what becomes of a table's entries from an instant on: [Changes], and
+// what stands in no log. It has to be closed.
+type Watch struct {
+	*Changes
+	noted uint64
+}
+
+// Watch returns a Watch that begins now.
+func (t *Table) Watch() *Watch { return &Watch{noted: t.notes.open(), Changes: t.Changes(0)} }
+
+// Close ends the watch.
+func (w *Watch) Close() { w.table.notes.close() }
 
 // Noted returns the keys of entries of which something became that stands in no
 // log, each with the last that did: it ended, or a peer has changed it while an

@@ -19,8 +19,8 @@ type follower struct {
 	missed  int
 }
 
-func follow(tb *Table, last int) *follower {
-	return &follower{Watch: tb.Watch(last), entries: map[string]string{}}
+func follow(tb *Table) *follower {
+	return &follower{Watch: tb.Watch(), entries: map[string]string{}}
 }
 
 func (f *follower) look(now time.Time) string {
@@ -64,7 +64,7 @@ func TestWatch(t *testing.T) {
 	tb, lb1 := newTable1(define(protocol.KeyString, 33, 60_000, protocol.GPC0))
 	here := tb.SourceOf([]Field{{Type: protocol.GPC0}})
 	lb1.Merge(at(0), update("before", 1), Live)
-	f := follow(tb, 0)
+	f := follow(tb)
 	defer f.Close()
 	expect(t, "what was before", f.look(at(1)), "")
 
@@ -110,7 +110,7 @@ func TestWatch(t *testing.T) {
 }
 
 // Who wants to see something at once begins a little before.
-func TestWatchLast(t *testing.T) {
+func TestChanges(t *testing.T) {
 	tb, lb1 := newTable1(define(protocol.KeyInteger, 4, 60_000, protocol.GPC0))
 	here := tb.SourceOf([]Field{{Type: protocol.GPC0}})
 	const n = 5000
@@ -122,7 +122,8 @@ func TestWatchLast(t *testing.T) {
 	}
 	here.Merge(at(n), update("here", 1), Local)
 	for _, last := range []int{0, 1, 100, 10_000} {
-		f := follow(tb, last)
+		f := follow(tb)
+		f.Changes = tb.Changes(last)
 		f.look(at(n))
 		f.Close()
 		got := len(f.entries)
@@ -149,7 +150,7 @@ func TestWatchMissed(t *testing.T) {
 			b.Release()
 		}
 	}
-	slow, other := follow(tb, 0), follow(tb, 0)
+	slow, other := follow(tb), follow(tb)
 	drop("x", strings.Repeat("long", 100))
 	expect(t, "the other one", other.look(at(0)), "-x")
 	expect(t, "and misses", other.missed, 1)
@@ -164,7 +165,7 @@ func TestWatchMissed(t *testing.T) {
 		t.Error("notes are kept though nobody watches")
 	}
 	drop("y")
-	again := follow(tb, 0)
+	again := follow(tb)
 	defer again.Close()
 	drop("z")
 	expect(t, "another watch", again.look(at(0)), "-z")
@@ -178,7 +179,7 @@ func TestWatchRandom(t *testing.T) {
 		def := define(protocol.KeyString, 33, 1000, protocol.GPC0)
 		tb := set.Define(epoch, nil, def)
 		lb1, here := tb.Source(def), tb.SourceOf([]Field{{Type: protocol.GPC0}})
-		f := follow(tb, 0)
+		f := follow(tb)
 		var b Batch
 		now := at(0)
 		for i := range 2000 {
