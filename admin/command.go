@@ -37,6 +37,7 @@ func init() { // the list refers to help, which refers to the list
 		{"show cli level", "", "the level of this connection", User, (*cli).showLevel},
 		{"show cli sockets", "", "where commands are taken", User, (*cli).showSockets},
 		{"show env", "[<name>]", "the environment of the process", Operator, (*cli).showEnv},
+		{"show findings", "[json]", "what is wrong", User, (*cli).showFindings},
 		{"show info", "[typed|json] [desc]", "the process", User, (*cli).showInfo},
 		{"show limits", "", "what peers can take of us, and how often they reached it", User, (*cli).showLimits},
 		{"show peers", "[dict|-] [<section>]", "the peers, and how their sessions are", User, (*cli).showPeers},
