@@ -378,6 +378,12 @@ func (b *Batch) Definition() *protocol.Definition { return &b.schema.def }
 // Position of entry i in its log.
 func (b *Batch) Position(i int) uint64 { return b.items[i].position }
 
+// Since is how long ago, at now, entry i was changed last.
+func (b *Batch) Since(i int, now time.Time) time.Duration {
+	stamp := get48(b.items[i].records[0], atStamp)
+	return time.Duration(max(b.table.set.clock.tick(now)-stamp, 0)) * time.Millisecond
+}
+
 // Local reports whether entry i was changed last here, not by a peer.
 func (b *Batch) Local(i int) bool { return b.items[i].local }
 
