@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	peersync "github.com/peersd/peersd/sync"
@@ -30,6 +31,7 @@ type Server struct {
 
 	listeners []net.Listener
 	clients   chan struct{} // a slot for each
+	watches   atomic.Int32  // of them that watch
 }
 
 // Serve answers on all listeners until ctx is done, and closes them. It is called

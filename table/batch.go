@@ -23,6 +23,7 @@ type item struct {
 	shard     *shard
 	slot      slot
 	uses      uint16
+	local     bool
 	uncertain bool
 	cleared   bool
 	position  uint64
@@ -325,7 +326,7 @@ func (sh *shard) pin(b *Batch, s slot, r []byte) {
 	b.items = b.items[:n+1]
 	it := &b.items[n]
 	it.shard, it.slot, it.uses = sh, s, pins(r)-1
-	it.uncertain, it.cleared = has(r, flagUncertain), has(r, flagCleared)
+	it.local, it.uncertain, it.cleared = has(r, flagLocal), has(r, flagUncertain), has(r, flagCleared)
 	it.position = positionOf(r)
 	it.key = sh.store.key(r)
 	if sh.schema.servers != nil {
@@ -387,6 +388,15 @@ func (b *Batch) Definition() *protocol.Definition { return b.schema.def }
 
 // Position of entry i in its log.
 func (b *Batch) Position(i int) uint64 { return b.items[i].position }
+
+// Since is how long ago, at now, entry i was changed last.
+func (b *Batch) Since(i int, now time.Time) time.Duration {
+	stamp := get48(b.items[i].records[0], atStamp)
+	return time.Duration(max(b.table.set.clock.tick(now)-stamp, 0)) * time.Millisecond
+}
+
+// Local reports whether entry i was changed last here, not by a peer.
+func (b *Batch) Local(i int) bool { return b.items[i].local }
 
 // Uses is how many others were reading entry i when it was pinned.
 func (b *Batch) Uses(i int) int { return int(b.items[i].uses) }

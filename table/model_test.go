@@ -632,9 +632,8 @@ func (m *model) compare(b *Batch, keys []string) {
 	for i, key := range keys {
 		e := m.twin.entries[key]
 		m.compareOne("an entry", b, i, m.now, e, m.twin.def, key)
-		local := has(b.items[i].records[0], flagLocal)
-		if b.Expires(i) != (e.expire != 0) || local != e.local || b.Uncertain(i) != e.uncertain {
-			m.t.Fatalf("entry %d: Expires %v, changed here %v, Uncertain %v", i, b.Expires(i), local, b.Uncertain(i))
+		if b.Expires(i) != (e.expire != 0) || b.Local(i) != e.local || b.Uncertain(i) != e.uncertain {
+			m.t.Fatalf("entry %d: Expires %v, changed here %v, Uncertain %v", i, b.Expires(i), b.Local(i), b.Uncertain(i))
 		}
 	}
 }
@@ -677,7 +676,7 @@ func (m *model) learn() {
 		b.Update(i, at(m.now-1), &u)
 		key := string(u.Key)
 		e, shard := m.twin.entries[key], m.twin.shardOf(key)
-		if e == nil || e.local || e.ended(m.now) {
+		if e == nil || e.local || b.Local(i) || e.ended(m.now) {
 			m.t.Fatalf("lesson has %q, which it should not", key)
 		}
 		m.compareOne("in a lesson", b, i, m.now, e, m.twin.def, key)
@@ -992,7 +991,7 @@ var modelKeys = []keyKind{
 func TestModel(t *testing.T) {
 	for i, k := range modelKeys {
 		for _, shards := range []int{1, 8} {
-			t.Run(fmt.Sprintf("%s, shards %d", keySpec(k.keyType, k.keyLen), shards), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, shards %d", KeySpec(k.keyType, k.keyLen), shards), func(t *testing.T) {
 				t.Parallel()
 				seeds(t, func(t *testing.T, r *rand.Rand) {
 					m := newModel(t, &randomChoices{r, steps(1600)}, k.keyType, k.keyLen, shards, 24)

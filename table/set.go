@@ -68,6 +68,15 @@ func (s *Set) WithShards(n int) *Set {
 	return s
 }
 
+// FullName is the name of a table on the wire as `show table` has it, see
+// [Table.FullName].
+func (s *Set) FullName(name string) string {
+	if name[0] == '/' {
+		return s.section + name
+	}
+	return name
+}
+
 // Section is the name of the peers section.
 func (s *Set) Section() string { return s.section }
 
@@ -228,9 +237,10 @@ func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
 
 // KeySpec is the table's key type and length as haproxy.cfg writes them:
 // "string len 32".
-func (t *Table) KeySpec() string { return keySpec(t.keyType, t.keyLen) }
+func (t *Table) KeySpec() string { return KeySpec(t.keyType, t.keyLen) }
 
-func keySpec(k protocol.KeyType, n int) string {
+// KeySpec is [Table.KeySpec] of a table with such keys.
+func KeySpec(k protocol.KeyType, n int) string {
 	var b strings.Builder
 	b.WriteString(k.String())
 	switch k {

@@ -148,6 +148,7 @@ func (sh *shard) drop(s slot, r []byte, hash uint64) {
 		sh.cleared--
 	} else {
 		sh.table.entries.Add(-1)
+		sh.table.notes.add(sh.store.key(r), true)
 	}
 	sh.index.remove(hash, s)
 	sh.unlog(r)

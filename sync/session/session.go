@@ -227,7 +227,7 @@ func (s *Session) receive(now time.Time, f protocol.Frame) error {
 	case protocol.SwitchMessage:
 		return s.switchTable(f.Payload)
 	case protocol.AckMessage:
-		return s.acked(f.Payload)
+		return s.acked(now, f.Payload)
 	}
 	// Anything else is of a later version: it is skipped, as HAProxy does.
 	return nil
