@@ -70,9 +70,13 @@ func (s *Set) WithShards(n int) *Set {
 
 // FullName is the name of a table on the wire as `show table` has it, see
 // [Table.FullName].
-func (s *Set) FullName(name string) string {
+func (s *Set) FullName(name string) string { return FullName(s.section, name) }
+
+// FullName is the name that `show table` has of a table of a peers section, or of a
+// proxy, by its name on the wire.
+func FullName(section, name string) string {
 	if name[0] == '/' {
-		return s.section + name
+		return section + name
 	}
 	return name
 }
