@@ -25,7 +25,7 @@ const (
 	DefaultListen  = "127.0.0.1:10001"
 	DefaultSection = "peers"
 	// DefaultTeachRate, in updates/s: docs/benchmarks.md has what it was chosen by.
-	DefaultTeachRate = 125_000
+	DefaultTeachRate = 105_000
 	// DefaultMaxUpdates is HAProxy's tune.peers.max-updates-at-once.
 	DefaultMaxUpdates = 200
 )

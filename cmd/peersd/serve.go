@@ -95,7 +95,7 @@ func serveFlags(flags *pflag.FlagSet, c *config.Config) {
 			return err
 		})
 	addFlag(flags, "teach-rate", "RATE",
-		"updates a second that a HAProxy is sent at most, so that its traffic doesn't suffer; 125000 without it, 0 is as many as it takes",
+		"updates a second that a HAProxy is sent at most, so that its traffic doesn't suffer; 105000 without it, 0 is as many as it takes",
 		func(s string) (err error) {
 			c.TeachRate, err = config.ParseTeachRate(s)
 			return err
