@@ -64,6 +64,7 @@ func TestSilentConnections(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			p := r.connect()
 			p.run()
+			synctest.Wait() // it is there before the next one
 			all = append(all, p)
 			r.call(fmt.Sprint("lb", i)).expect("200")
 		}
