@@ -151,7 +151,7 @@ func serve(c *config.Config) error {
 	tables := table.NewSet(c.Section, started)
 	limit(tables, c)
 	hub := peersync.New(peersync.Config{
-		Names: c.Names(), Peers: c.Peers, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Limits: c.PeerLimits, Log: log,
+		Names: c.Names(), Peers: c.Peers, Allow: peersync.Allow{Trusted: len(c.Peers) == 0}, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Limits: c.PeerLimits, Log: log,
 	})
 	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Level: c.SocketLevel, Version: versionString(), Started: started, Log: log}
 	var wg sync.WaitGroup
