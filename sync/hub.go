@@ -60,7 +60,7 @@ type Hub struct {
 	running   context.Context // of Run, nil before and after it
 	fail      func(error)     // ends Run
 	members   map[string]Members
-	listeners map[net.Listener]bool
+	listeners []net.Listener
 	links     map[string]*link
 	origins   origins
 	synced    bool // a lesson of a peer that was up to date was learned
@@ -73,7 +73,7 @@ const refusalsAMinute = 200
 func New(cfg Config) *Hub {
 	h := &Hub{
 		log: cfg.Log, tables: cfg.Tables, began: time.Now(), dial: new(net.Dialer).DialContext,
-		members: map[string]Members{}, listeners: map[net.Listener]bool{}, links: map[string]*link{},
+		members: map[string]Members{}, links: map[string]*link{},
 	}
 	h.refusals = cfg.Log.Sample(&zerolog.BurstSampler{Burst: refusalsAMinute, Period: time.Minute})
 	h.limits.describe()
@@ -116,10 +116,8 @@ func (h *Hub) begin(ctx context.Context, fail func(error), listeners []net.Liste
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.running, h.fail = ctx, fail
-	for _, l := range listeners {
-		h.listeners[l] = true
-	}
-	for l := range h.listeners {
+	h.listeners = append(h.listeners, listeners...)
+	for _, l := range h.listeners {
 		h.keepListening(l)
 	}
 	for _, l := range h.links {

@@ -140,15 +140,15 @@ func (h *Hub) keepDialling(l *link) {
 func (h *Hub) SetListeners(listeners ...net.Listener) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for l := range h.listeners {
+	was := h.listeners
+	h.listeners = slices.Clone(listeners)
+	for _, l := range was {
 		if !slices.Contains(listeners, l) {
-			delete(h.listeners, l)
 			l.Close()
 		}
 	}
 	for _, l := range listeners {
-		if !h.listeners[l] {
-			h.listeners[l] = true
+		if !slices.Contains(was, l) {
 			h.keepListening(l)
 		}
 	}
@@ -167,10 +167,20 @@ func (h *Hub) keepListening(l net.Listener) {
 	})
 }
 
+// Listening are the addresses that are listened on.
+func (h *Hub) Listening() (all []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.listeners {
+		all = append(all, l.Addr().String())
+	}
+	return all
+}
+
 func (h *Hub) listensOn(l net.Listener) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.listeners[l]
+	return slices.Contains(h.listeners, l)
 }
 
 // remove ends what is under way with the peer, for good.
