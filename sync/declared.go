@@ -2,6 +2,8 @@ package peersync
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +48,15 @@ func (h *Hub) declared() map[string]Declared {
 	return nil
 }
 
+// declarers are the lines of tables that are declared.
+func (h *Hub) declarers() (all []Definer) {
+	d := h.declared()
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		all = append(all, Definer{d[name].Where, d[name].Definition})
+	}
+	return all
+}
+
 // otherwise says how a peer's definition of a table differs from what is declared,
 // where their keys are of one kind; "" where it doesn't.
 func (d Declared) otherwise(is *protocol.Definition) string {
@@ -56,7 +67,7 @@ func (d Declared) otherwise(is *protocol.Definition) string {
 	var all []string
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if was.Expire != is.Expire {
-		say("expire %s in place of %s", milliseconds(is.Expire), milliseconds(was.Expire))
+		say("expire %s in place of %s", lifetime(is.Expire), lifetime(was.Expire))
 	}
 	for t := range protocol.DataType(protocol.NumDataTypes) {
 		has, should := is.Types&(1<<t) != 0, was.Types&(1<<t) != 0
@@ -75,9 +86,9 @@ func (d Declared) otherwise(is *protocol.Definition) string {
 	return strings.Join(all, ", ")
 }
 
-func milliseconds(ms uint32) string {
+func lifetime(ms uint32) string {
 	if ms == 0 {
 		return "none"
 	}
-	return (time.Duration(ms) * time.Millisecond).String()
+	return milliseconds(ms)
 }
