@@ -115,7 +115,12 @@ func (r *fileReader) listen(s *haproxycfg.Peers) {
 }
 
 // dialable is an address as package net wants it.
-func dialable(a haproxycfg.Address) string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
+func dialable(a haproxycfg.Address) string {
+	if a.V4 && a.Host == "" {
+		a.Host = "0.0.0.0"
+	}
+	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
+}
 
 // beside is where a HAProxy on this machine is found that listens on all addresses.
 func beside(a haproxycfg.Address) string {

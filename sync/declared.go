@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/table"
 )
 
 // A Declared is a table as haproxy.cfg has it: it is there without a peer that
@@ -20,24 +21,35 @@ type Declared struct {
 // declare makes tables those that are declared, in the place of those before.
 // h.setting is held.
 func (h *Hub) declare(tables []Declared) {
-	now := time.Now()
+	now, were := time.Now(), h.declared()
 	is := map[string]Declared{}
 	for _, d := range tables {
-		name := d.Definition.Name
-		is[name] = d
-		was := h.declared()[name]
-		if was.Definition != nil {
-			h.shapes.forgetTable(was.Where, name)
-		}
-		h.shapes.note(d.Where, h.tables.Define(now, was.Definition, d.Definition))
+		is[d.Definition.Name] = d
 	}
-	for name, was := range h.declared() {
-		if is[name].Definition == nil {
-			h.shapes.forgetTable(was.Where, name)
-			h.tables.Retract(was.Definition)
+	for name, was := range were {
+		h.shapes.forgetTable(was.Where, name)
+		if _, ok := is[name]; !ok {
+			h.tables.Retract(was.Definition) // first, for room
 		}
+	}
+	var refused []string
+	for _, d := range tables {
+		name := d.Definition.Name
+		was, known := were[name]
+		if h.tables.Define(now, was.Definition, d.Definition) == nil {
+			refused = append(refused, d.Where)
+			if !known {
+				delete(is, name)
+				continue
+			}
+			is[name], d = was, was
+		}
+		h.shapes.note(d.Where, name, table.KeySpec(d.Definition.KeyType, d.Definition.KeyLen))
 	}
 	h.declarations.Store(&is)
+	if len(refused) > 0 {
+		h.log.Warn().Int("tables", len(refused)).Msgf("there is no room for tables that are declared in %s; raise --max-memory", listed(refused))
+	}
 }
 
 // declared are the tables that are declared, by name. It is not to be written to.
