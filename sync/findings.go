@@ -168,10 +168,10 @@ func (f *findings) missing(h *Hub, peers []inspection) {
 			if p.dialError != "" {
 				says += ": " + p.dialError
 			}
-			f.add(Fault, "never-seen", p.Name, "", says, "see whether it runs, whether its peers section listens there, and whether --peer "+p.Name+" is right")
+			f.add(Fault, "never-seen", p.Name, "", says, "see whether it runs, whether its peers section listens there, and whether the address is right")
 		case p.Sessions > 0 && f.now.Sub(p.ended) >= missedAfter:
 			f.add(Fault, "away", p.Name, "", fmt.Sprintf("%s is away for %s; what is taught meanwhile counts as partial", p.Name, f.ago(p.ended)),
-				"start it, or start peersd without its --peer")
+				"start it, or take it out of the peers section, or of --peer")
 		}
 	}
 }

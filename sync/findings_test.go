@@ -123,7 +123,7 @@ fault hello-refused peersd/: the caller has our own name "peersd" (once from pip
 		"a peer that was never seen": {
 			cfg:  lb1,
 			do:   func(*running) { time.Sleep(10 * time.Second) },
-			want: "fault never-seen lb1/: there was no session with lb1 yet, which is dialled at lb1:1: can't connect yet: connection refused; see whether it runs, whether its peers section listens there, and whether --peer lb1 is right\n"},
+			want: "fault never-seen lb1/: there was no session with lb1 yet, which is dialled at lb1:1: can't connect yet: connection refused; see whether it runs, whether its peers section listens there, and whether the address is right\n"},
 		"a peer that may still come": {
 			cfg: lb1,
 			do:  func(*running) { time.Sleep(9 * time.Second) }},
@@ -133,7 +133,7 @@ fault hello-refused peersd/: the caller has our own name "peersd" (once from pip
 				r.call("lb1").conn.Close()
 				time.Sleep(35 * time.Second)
 			},
-			want: "fault away lb1/: lb1 is away for 35s; what is taught meanwhile counts as partial; start it, or start peersd without its --peer\n"},
+			want: "fault away lb1/: lb1 is away for 35s; what is taught meanwhile counts as partial; start it, or take it out of the peers section, or of --peer\n"},
 		"key types that differ": {
 			do: func(r *running) {
 				r.call("a").defines("/t1", func(d *protocol.Definition) { d.KeyType, d.KeyLen = protocol.KeyString, 33 })
