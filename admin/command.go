@@ -29,6 +29,7 @@ func init() { // the list refers to help, which refers to the list
 	commands = []command{
 		{"clear table", "<table> [<filter>|key <k>|ptr <p>]", "zero entries at all peers, and drop them here", User, (*cli).clearTable},
 		{"operator", "", "lower the level of this connection to operator", Operator, (*cli).lowerToOperator},
+		{"reload", "", "read the configuration again", Operator, (*cli).reload},
 		{"set severity-output", "[none|number|string]", "what messages begin with", User, (*cli).setSeverity},
 		{"set table", "<table> key <k>|ptr <p> [data.<type> <v>]* [expire <time>]", "change or make an entry, at all peers", User, (*cli).setTable},
 		{"set timeout", "cli <time>", "how long this connection may be idle", User, (*cli).setTimeout},

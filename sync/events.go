@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/peersd/peersd/sync/session"
-	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
 )
 
@@ -41,7 +40,7 @@ func (c *conn) notify(e session.Event) {
 	case session.TeachAsked:
 		l.expected.Store(0)
 		c.lessons.next(time.Now())
-		l.log.WithLevel(c.lessons.level).Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.TeachRate).
+		l.log.WithLevel(c.lessons.level).Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.Load().TeachRate).
 			Msg("the peer asks for a lesson")
 	case session.Teaching:
 		l.log.Info().Uint64("updates", e.Lesson.Sent).Uint64("total", e.Lesson.Total).Float64("rate", math.Round(e.Lesson.Rate)).
@@ -75,7 +74,7 @@ func (c *conn) notify(e session.Event) {
 func (c *conn) longLesson() {
 	switch {
 	case c.dialed:
-	case c.link.address != "":
+	case c.link.address() != "":
 		c.link.log.Info().Msg("HAProxy 3.3 and later may close a connection of their own before so long a lesson is over: dialling the peer")
 		select {
 		case c.link.better <- c:
@@ -97,7 +96,10 @@ func (c *conn) defined(e session.Event) {
 	if e.Definition.Expire == 0 {
 		log.Debug().Msg("the table has no expire: its entries live until HAProxy's table is full")
 	}
-	if others := c.link.hub.shapes.note(c.link.name, e.Table); len(others) > 0 {
+	if d := c.link.hub.declared()[e.Definition.Name]; d.otherwise(e.Definition) != "" {
+		log.Warn().Msgf("the peer defines the table otherwise than %s declares it: %s; make their lines equal", d.Where, d.otherwise(e.Definition))
+	}
+	if others := c.link.hub.shapes.note(c.link.name, e.Table.Name(), e.Table.KeySpec()); len(others) > 0 {
 		log.Warn().Msgf("the table is %q here, but %s: HAProxy drops the other's updates in silence; make the type and len of their stick-table lines equal",
 			e.Table.KeySpec(), strings.Join(others, " and "))
 	}
@@ -125,21 +127,21 @@ type shapes struct {
 	specs map[string]map[string]string // by table name, by peer
 }
 
-// note takes down that peer defines t, and returns who defines it otherwise, a
-// clause each.
-func (s *shapes) note(peer string, t *table.Table) (others []string) {
+// note takes down by which keys a peer, or a line of a file, defines a table, and
+// returns who does so by others, a clause each.
+func (s *shapes) note(peer, name, spec string) (others []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.specs == nil {
 		s.specs = map[string]map[string]string{}
 	}
-	if s.specs[t.Name()] == nil {
-		s.specs[t.Name()] = map[string]string{}
+	if s.specs[name] == nil {
+		s.specs[name] = map[string]string{}
 	}
-	s.specs[t.Name()][peer] = t.KeySpec()
-	for p, spec := range s.specs[t.Name()] {
-		if spec != t.KeySpec() {
-			others = append(others, fmt.Sprintf("%q on %s", spec, p))
+	s.specs[name][peer] = spec
+	for p, other := range s.specs[name] {
+		if other != spec {
+			others = append(others, fmt.Sprintf("%q on %s", other, p))
 		}
 	}
 	slices.Sort(others)

@@ -64,7 +64,7 @@ const maxFindings = 1000
 // known anyway, and bounded.
 func (h *Hub) Findings() []Finding {
 	f := findings{now: time.Now()}
-	peers := make([]inspection, 0, len(h.cfg.Peers))
+	var peers []inspection
 	for _, l := range h.snapshot() {
 		peers = append(peers, l.inspect())
 	}
@@ -76,9 +76,9 @@ func (h *Hub) Findings() []Finding {
 			definers = append(definers, Definer{peers[i].Name, def})
 		}
 	}
-	f.definitions(h.cfg.Tables.Section(), definers)
+	f.definitions(h.tables.Section(), append(definers, h.declarers()...))
 	f.sessions(peers)
-	f.room(h.cfg.Tables)
+	f.room(h.tables)
 	f.limits(h)
 	if n := len(f.all) - maxFindings; n > 0 {
 		f.all = f.all[:maxFindings]
@@ -127,7 +127,7 @@ func (l *link) inspect() inspection {
 		i.partial, i.definitions = c.partial, c.session.Definitions()
 		return i
 	}
-	i.definitions = l.peer.Definitions()
+	i.definitions = l.memory.Definitions()
 	return i
 }
 
@@ -168,10 +168,10 @@ func (f *findings) missing(h *Hub, peers []inspection) {
 			if p.dialError != "" {
 				says += ": " + p.dialError
 			}
-			f.add(Fault, "never-seen", p.Name, "", says, "see whether it runs, whether its peers section listens there, and whether --peer "+p.Name+" is right")
+			f.add(Fault, "never-seen", p.Name, "", says, "see whether it runs, whether its peers section listens there, and whether the address is right")
 		case p.Sessions > 0 && f.now.Sub(p.ended) >= missedAfter:
 			f.add(Fault, "away", p.Name, "", fmt.Sprintf("%s is away for %s; what is taught meanwhile counts as partial", p.Name, f.ago(p.ended)),
-				"start it, or start peersd without its --peer")
+				"start it, or take it out of the peers section, or of --peer")
 		}
 	}
 }
@@ -403,7 +403,7 @@ func (f *findings) limits(h *Hub) {
 	for _, l := range h.limits.all() {
 		if reached, last := l.count(); reached > 0 {
 			f.add(Fault, "limit-reached", "", "", fmt.Sprintf("%s: %s since peersd was started, last by %s", l.says, times(int(reached)), last),
-				fmt.Sprintf("raise %s, which is %d, if that is meant to be", l.flag, l.value))
+				fmt.Sprintf("raise %s, which is %d, if that is meant to be", l.flag, l.bound()))
 		}
 	}
 }

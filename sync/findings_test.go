@@ -46,6 +46,12 @@ func (p *remote) defines(name string, differs func(*protocol.Definition)) {
 	p.send(string(protocol.AppendDefinition(nil, def)))
 }
 
+var declaredT1 = func() *protocol.Definition {
+	def := definition("t1", 0)
+	def.Expire = 3_600_000
+	return def
+}()
+
 func TestFindings(t *testing.T) {
 	for name, c := range map[string]struct {
 		cfg  Config
@@ -88,7 +94,15 @@ fault hello-refused peersd/: the caller has our own name "peersd" (once from pip
 				r.call("lb1").teach()
 				r.call("lb2")
 			},
-			want: "fault hello-refused lb2/: no peer of the name \"lb2\" is known (once from pipe, last 0s ago); add --peer lb2=ADDRESS:PORT, or start without any --peer to welcome every name\n"},
+			want: "fault hello-refused lb2/: no peer of the name \"lb2\" is known (once from pipe, last 0s ago); add it to the peers section, or --peer lb2=ADDRESS:PORT, or --allow lb2\n"},
+		"a table that is declared otherwise": {
+			cfg: Config{Declared: []Declared{{declaredT1, "haproxy.cfg:7"}}},
+			do: func(r *running) {
+				a := r.call("a")
+				a.teach()
+				a.send(define("t1"))
+			},
+			want: "note expire-differs /t1: the expire of t1 is 1m0s on a, and 1h0m0s on haproxy.cfg:7; make it equal, if that is not meant\n"},
 		"a peer that refuses us": {
 			cfg: lb1,
 			do: func(r *running) {
@@ -109,7 +123,7 @@ fault hello-refused peersd/: the caller has our own name "peersd" (once from pip
 		"a peer that was never seen": {
 			cfg:  lb1,
 			do:   func(*running) { time.Sleep(10 * time.Second) },
-			want: "fault never-seen lb1/: there was no session with lb1 yet, which is dialled at lb1:1: can't connect yet: connection refused; see whether it runs, whether its peers section listens there, and whether --peer lb1 is right\n"},
+			want: "fault never-seen lb1/: there was no session with lb1 yet, which is dialled at lb1:1: can't connect yet: connection refused; see whether it runs, whether its peers section listens there, and whether the address is right\n"},
 		"a peer that may still come": {
 			cfg: lb1,
 			do:  func(*running) { time.Sleep(9 * time.Second) }},
@@ -119,7 +133,7 @@ fault hello-refused peersd/: the caller has our own name "peersd" (once from pip
 				r.call("lb1").conn.Close()
 				time.Sleep(35 * time.Second)
 			},
-			want: "fault away lb1/: lb1 is away for 35s; what is taught meanwhile counts as partial; start it, or start peersd without its --peer\n"},
+			want: "fault away lb1/: lb1 is away for 35s; what is taught meanwhile counts as partial; start it, or take it out of the peers section, or of --peer\n"},
 		"key types that differ": {
 			do: func(r *running) {
 				r.call("a").defines("/t1", func(d *protocol.Definition) { d.KeyType, d.KeyLen = protocol.KeyString, 33 })

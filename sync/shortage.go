@@ -25,7 +25,7 @@ func (s *shortages) tell(now time.Time) {
 	}
 	var parts []string
 	known := map[*table.Table]int{} // without tables that are gone
-	for _, t := range s.h.cfg.Tables.Tables() {
+	for _, t := range s.h.tables.Tables() {
 		left := t.LeftOut()
 		if len(left) == 0 {
 			continue
@@ -38,12 +38,12 @@ func (s *shortages) tell(now time.Time) {
 	s.known = known
 	if len(parts) > 0 {
 		s.next = now.Add(shortagesEvery)
-		s.h.cfg.Log.Warn().Str("tables", some(parts)).Int64("memory", s.h.cfg.Tables.Memory()).Int64("limit", s.h.cfg.Tables.MemoryLimit()).
+		s.h.log.Warn().Str("tables", some(parts)).Int64("memory", s.h.tables.Memory()).Int64("limit", s.h.tables.MemoryLimit()).
 			Msg("tables are mirrored without data types that there is no room for; raise --max-memory")
 	}
-	if refused := s.h.cfg.Tables.Refused(); refused > s.refused {
+	if refused := s.h.tables.Refused(); refused > s.refused {
 		s.next = now.Add(shortagesEvery)
-		s.h.cfg.Log.Warn().Uint64("times", refused-s.refused).Int("tables", len(s.h.cfg.Tables.Tables())).
+		s.h.log.Warn().Uint64("times", refused-s.refused).Int("tables", len(s.h.tables.Tables())).
 			Msg("tables are not mirrored, as there is no room for so many in all; raise --max-memory if that is meant to be")
 		s.refused = refused
 	}

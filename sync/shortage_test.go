@@ -20,7 +20,7 @@ func TestShortagesAreTold(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	tables := table.NewSet("mypeers", now)
 	tables.LimitMemory(8 << 20)
-	s := shortages{h: &Hub{cfg: Config{Tables: tables, Log: zerolog.New(&log)}}}
+	s := shortages{h: &Hub{tables: tables, log: zerolog.New(&log)}}
 	expect := func(what string, lines ...string) {
 		t.Helper()
 		s.tell(now)

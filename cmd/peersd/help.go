@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -30,12 +31,14 @@ func appendHelp(b []byte, cmd *cobra.Command) []byte {
 			b = appendItem(b, c.Use, c.Short)
 		}
 	}
-	if flags := flagsOf(cmd); len(flags) > 0 {
-		b = append(b, "\nflags:\n"...)
-		for _, f := range flags {
-			name, text := flagText(f)
-			b = appendItem(b, name, text)
+	under := "no group"
+	for _, f := range flagsOf(cmd) {
+		if g := groupOf(f); g != under {
+			under = g
+			b = fmt.Appendf(b, "\n%s:\n", cmp.Or(g, "flags"))
 		}
+		name, text := flagText(f)
+		b = appendItem(b, name, text)
 	}
 	return b
 }

@@ -23,7 +23,7 @@ func limitFlags(flags *pflag.FlagSet, l *peersync.Limits) {
 		"sessions at a time, and names that are remembered where every peer is welcome; 1024 without it")
 	number("max-tables", "N", &l.Tables, 1, math.MaxInt32, "tables that a peer may define, 1024 without it")
 	number("max-data-types", "N", &l.DataTypes, 1, math.MaxInt32, "data types of all of them, each element of an array counted; 16384 without it")
-	number("max-message", "SIZE", &l.Message, 1<<10, 1<<20,
+	number("max-message", "SIZE", &l.Message, config.MinMessage, config.MaxMessage,
 		"the longest message that a peer may send, from 1k to 1m; 16k without it, as HAProxy's own tune.bufsize")
 	addFlag(flags, "learn-rate", "N",
 		"new entries that a peer may add a second, from 1000 on; one that adds more over ten seconds is read from more slowly. 1000000 without it, 0 for any number",

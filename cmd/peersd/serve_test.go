@@ -177,7 +177,7 @@ func TestNames(t *testing.T) {
 		{"HAProxy on this host, that we dial", "--peer " + host + "=127.0.0.1:9", host, "peersd", "200", ""},
 		{"the host's name, which is a peer's", "--peer " + host + "=127.0.0.1:9", host, host, "503", "start peersd with -L " + host},
 		{"our own name", "", "peersd", "peersd", "504", `the caller has our own name \"peersd\"`},
-		{"a peer that is not ours", "--peer lb1=127.0.0.1:9", "lb2", "peersd", "504", "add --peer lb2=ADDRESS:PORT"},
+		{"a peer that is not ours", "--peer lb1=127.0.0.1:9", "lb2", "peersd", "504", "--peer lb2=ADDRESS:PORT"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
