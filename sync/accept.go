@@ -21,9 +21,9 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	nc.SetDeadline(time.Now().Add(handshakeTimeout))
-	hello, rest, err := readHello(nc)
+	hello, rest, err := greet(ctx, nc)
 	if err == nil {
-		err = h.judge(hello)
+		err = h.judge(nc, hello)
 	}
 	var l *link
 	if err == nil {
@@ -120,6 +120,17 @@ func (l *link) elsewhere(in net.Conn) bool {
 // errNoHello: the connection was closed before a byte came.
 var errNoHello = errors.New("closed before its hello was complete")
 
+// greet returns the hello of a connection that was accepted, and what came behind it.
+func greet(ctx context.Context, nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
+	switch err := secure(ctx, nc); {
+	case errors.Is(err, io.EOF):
+		return hello, nil, errNoHello
+	case err != nil:
+		return hello, nil, fmt.Errorf("not secure: %w", short(err))
+	}
+	return readHello(nc)
+}
+
 // readHello returns what came behind the hello with it.
 func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
 	var buf [protocol.MaxHello]byte
@@ -142,8 +153,8 @@ func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
 	}
 }
 
-// judge reports what is wrong with whom a hello calls.
-func (h *Hub) judge(hello protocol.Hello) error {
+// judge reports what is wrong with a hello.
+func (h *Hub) judge(nc net.Conn, hello protocol.Hello) error {
 	if !slices.Contains(h.cfg.Names, hello.Remote) {
 		return &protocol.HandshakeError{
 			Status: protocol.StatusLocal,
@@ -164,6 +175,12 @@ func (h *Hub) judge(hello protocol.Hello) error {
 			Status: protocol.StatusRemote,
 			Reason: fmt.Sprintf("the caller has our own name %q; give it another one with -L", hello.Local),
 		}
+	}
+	if h.cfg.Welcome == nil {
+		return nil
+	}
+	if err := h.cfg.Welcome(nc, hello.Local); err != nil {
+		return &protocol.HandshakeError{Status: protocol.StatusRemote, Reason: err.Error()}
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func (l *link) redial(ctx context.Context, c *conn) {
 // dial makes one attempt, where there is no connection but over, which the new one
 // is to replace. It returns nil where there is another connection now.
 func (l *link) dial(ctx context.Context, over *conn) error {
-	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	dialCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.mu.Lock()
 	if l.conn != over {
@@ -116,7 +116,7 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 	l.cancelDial = cancel
 	l.mu.Unlock()
 
-	nc, err := l.hub.dial(dialCtx, "tcp", l.address)
+	nc, err := l.reach(dialCtx)
 
 	l.mu.Lock()
 	l.cancelDial = nil
@@ -130,7 +130,7 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 	if err != nil {
 		l.missed(over)
 		l.mu.Unlock()
-		return fmt.Errorf("can't connect yet: %w", short(err))
+		return err
 	}
 	a := &attempt{nc: nc, over: make(chan struct{})}
 	l.attempt = a
@@ -163,6 +163,32 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 	c.dialed = true
 	l.hub.wg.Go(func() { c.run(ctx, rest) })
 	return nil
+}
+
+// reach makes a connection that is ready for a hello.
+func (l *link) reach(ctx context.Context) (net.Conn, error) {
+	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	nc, err := l.dialer.Dial(dialCtx)
+	if err != nil {
+		return nil, fmt.Errorf("can't connect yet: %w", short(err))
+	}
+	if err := secure(ctx, nc); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("can't connect securely: %w", short(err))
+	}
+	return nc, nil
+}
+
+// secure does the handshake of a connection that has one of its own, as TLS has.
+func secure(ctx context.Context, nc net.Conn) error {
+	s, ok := nc.(interface{ HandshakeContext(context.Context) error })
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	return s.HandshakeContext(ctx)
 }
 
 // missed takes note that an attempt has failed: nothing is to be expected of a peer

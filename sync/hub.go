@@ -20,6 +20,10 @@ type Config struct {
 	Names []string
 	// Peers to dial, and to accept. Without any, every name is accepted.
 	Peers []Peer
+	// Welcome reports why a caller may not come by the name that it says, for what
+	// is known of its connection; nil asks for nothing. Names that nobody may have
+	// are refused before.
+	Welcome func(nc net.Conn, name string) error
 	// Tables that are mirrored and taught.
 	Tables *table.Set
 	// MaxUpdates is how many updates are sent to a peer at once; 0 is 200.
@@ -37,6 +41,25 @@ type Config struct {
 type Peer struct {
 	Name    string
 	Address string // host:port
+	// Dialer makes the connection, where it is not a plain one over TCP to Address,
+	// which is for people then.
+	Dialer Dialer
+}
+
+// A Dialer makes connections to one peer. The handshake of one that has a
+// HandshakeContext, as those with TLS have, is done later.
+type Dialer interface {
+	Dial(ctx context.Context) (net.Conn, error)
+}
+
+// A tcpDialer is one for a peer that has none.
+type tcpDialer struct {
+	hub     *Hub
+	address string
+}
+
+func (d tcpDialer) Dial(ctx context.Context) (net.Conn, error) {
+	return d.hub.dial(ctx, "tcp", d.address)
 }
 
 // A Hub is one daemon's side of a peers section.
@@ -68,7 +91,7 @@ func New(cfg Config) *Hub {
 	h.limits.set(cfg.Limits)
 	h.handshakes.limits = &h.limits
 	for _, p := range cfg.Peers {
-		h.links[p.Name] = newLink(h, p.Name, p.Address)
+		h.links[p.Name] = newLink(h, p)
 	}
 	return h
 }

@@ -26,7 +26,8 @@ type link struct {
 	hub     *Hub
 	name    string
 	address string // to dial, "" where the peer is only accepted
-	origin  uint8  // a number of its own, as long as there are no 255 others
+	dialer  Dialer
+	origin  uint8 // a number of its own, as long as there are no 255 others
 	log     zerolog.Logger
 
 	// Connections that have said the peer's name, the session's too, and since
@@ -70,19 +71,23 @@ type linkStatus struct {
 	silent        uint64
 }
 
-func newLink(h *Hub, name, address string) *link {
+func newLink(h *Hub, p Peer) *link {
 	l := &link{
 		hub:     h,
-		name:    name,
-		address: address,
+		name:    p.Name,
+		address: p.Address,
+		dialer:  p.Dialer,
 		origin:  h.origins.take(),
 		bucket:  bucket{rate: h.limits.learnRate.value},
 		version: protocol.Version21,
 		better:  make(chan *conn, 1),
-		log:     h.cfg.Log.With().Str("peer", name).Logger(),
+		log:     h.cfg.Log.With().Str("peer", p.Name).Logger(),
+	}
+	if l.dialer == nil {
+		l.dialer = tcpDialer{h, p.Address}
 	}
 	l.stale.Store(true)
-	if address != "" {
+	if p.Address != "" {
 		l.expect()
 	}
 	return l

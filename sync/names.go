@@ -43,7 +43,7 @@ func (h *Hub) enter(name string) (l, forgotten *link, err error) {
 			delete(h.links, forgotten.name)
 			h.origins.giveBack(forgotten.origin)
 		}
-		l = newLink(h, name, "")
+		l = newLink(h, Peer{Name: name})
 		h.links[name] = l
 	}
 	l.users++

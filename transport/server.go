@@ -1,0 +1,147 @@
+package transport
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"slices"
+
+	"github.com/peersd/peersd/config/haproxycfg"
+	"github.com/peersd/peersd/internal/unixsocket"
+)
+
+// A Server is a bind line: where peers reach us, and how.
+type Server struct {
+	Address haproxycfg.Address
+
+	owner    unixsocket.Owner
+	v6only   bool
+	strict   bool
+	caNames  bool
+	required bool
+
+	config   *tls.Config // nil without TLS
+	files    []*source[[]identity]
+	verifier *verifier // nil where nothing is verified
+}
+
+// Server reads a bind line. With an alert among the messages it can't be used.
+func (t *Transport) Server(b *haproxycfg.Bind) (*Server, haproxycfg.Messages) {
+	l := &line{pos: b.Pos, name: "bind " + b.Address.String(), tls: merge(b.TLS, t.binds), options: b.Options}
+	s := &Server{Address: b.Address, owner: t.owner, v6only: l.has("v6only"), strict: l.tls.StrictSNI, caNames: !l.has("no-ca-names")}
+	if err := setOwner(&s.owner, b.Options); err != nil {
+		l.alert("%v", err)
+	}
+	l.notHere()
+	if !b.TLS.Enabled {
+		return s, l.said
+	}
+	s.config = l.config()
+	s.config.GetConfigForClient = s.configFor
+	for _, name := range l.tls.CertificateLists {
+		l.alert("crt-list %s is not read by peersd; name its certificates with crt", name)
+	}
+	for _, name := range l.certificates() {
+		source, err := t.certificate(t.path(t.crtBase, name, l.pos))
+		if err != nil {
+			l.alert("crt : %v", err)
+			continue
+		}
+		s.files = append(s.files, source)
+	}
+	if len(l.tls.Certificates)+len(l.tls.CertificateLists) == 0 {
+		l.alert("there is ssl and no certificate; name one with crt FILE")
+	}
+	if verify := l.tls.Verify; verify == "required" || verify == "optional" {
+		s.required = verify == "required"
+		s.verifier = t.verifier(l, x509.ExtKeyUsageClientAuth)
+	}
+	return s, l.said
+}
+
+// certificates are the names of the files, that of default-crt first.
+func (l *line) certificates() []string {
+	first := ""
+	for _, o := range l.options {
+		if o.Name == "default-crt" && first == "" {
+			first = o.Value
+		}
+	}
+	names := slices.Clone(l.tls.Certificates)
+	if i := slices.Index(names, first); i > 0 {
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, first)
+	}
+	return names
+}
+
+// TLS reports whether connections are encrypted.
+func (s *Server) TLS() bool { return s.config != nil }
+
+// Verifies reports whether nobody comes through without a certificate that is good.
+func (s *Server) Verifies() bool { return s.verifier != nil && s.required }
+
+// Listen opens the address.
+func (s *Server) Listen() (net.Listener, error) {
+	l, err := listen(s.Address, s.v6only, s.owner)
+	if err != nil {
+		return nil, err
+	}
+	return s.Wrap(l), nil
+}
+
+// Wrap gives the connections of another listener the TLS of the line, if it has any.
+// Their handshake is still to come.
+func (s *Server) Wrap(l net.Listener) net.Listener {
+	if s.config == nil {
+		return l
+	}
+	return &listener{l, s}
+}
+
+type listener struct {
+	net.Listener
+	server *Server
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{Conn: tls.Server(nc, l.server.config), verifies: l.server.verifier != nil}, nil
+}
+
+// configFor is what a client gets, by files as they are now.
+func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	var files [][]identity
+	for _, f := range s.files {
+		files = append(files, f.get())
+	}
+	certificate, err := choose(files, hello, s.strict)
+	if err != nil {
+		return nil, err
+	}
+	c := s.config.Clone()
+	c.GetConfigForClient = nil
+	c.Certificates = []tls.Certificate{*certificate}
+	if !slices.ContainsFunc(hello.SupportedProtos, func(p string) bool { return slices.Contains(c.NextProtos, p) }) {
+		c.NextProtos = nil // HAProxy goes on without, too
+	}
+	if s.verifier == nil {
+		return c, nil
+	}
+	c.ClientAuth = tls.RequestClientCert
+	if s.required {
+		c.ClientAuth = tls.RequireAnyClientCert
+	}
+	if s.caNames {
+		c.ClientCAs = s.verifier.pool()
+	}
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return nil
+		}
+		return s.verifier.verify(state.PeerCertificates)
+	}
+	return c, nil
+}
