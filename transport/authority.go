@@ -150,7 +150,8 @@ type verifier struct {
 	crl        *source[lists]       // nil where nothing is revoked
 }
 
-// verifier reads what the line verifies by.
+// verifier reads what the line verifies by: it has a ca-file, or package haproxycfg
+// would have refused it.
 func (t *Transport) verifier(l *line, usage x509.ExtKeyUsage) *verifier {
 	v := &verifier{usage: usage}
 	file := func(name string) string {
@@ -160,10 +161,6 @@ func (t *Transport) verifier(l *line, usage x509.ExtKeyUsage) *verifier {
 		return t.path(t.caBase, name, l.pos)
 	}
 	var err error
-	if l.tls.CAFile == "" {
-		l.alert("verify is enabled but there is no ca-file; name the file with the certificate of the authority, or write verify none")
-		return nil
-	}
 	if v.ca, err = t.authority(file(l.tls.CAFile)); err != nil {
 		l.alert("ca-file : %v", err)
 	}

@@ -49,9 +49,6 @@ func (t *Transport) Server(b *haproxycfg.Bind) (*Server, haproxycfg.Messages) {
 		}
 		s.files = append(s.files, source)
 	}
-	if len(l.tls.Certificates)+len(l.tls.CertificateLists) == 0 {
-		l.alert("there is ssl and no certificate; name one with crt FILE")
-	}
 	if verify := l.tls.Verify; verify == "required" || verify == "optional" {
 		s.required = verify == "required"
 		s.verifier = t.verifier(l, x509.ExtKeyUsageClientAuth)
