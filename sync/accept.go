@@ -176,10 +176,10 @@ func (h *Hub) judge(nc net.Conn, hello protocol.Hello) error {
 			Reason: fmt.Sprintf("the caller has our own name %q; give it another one with -L", hello.Local),
 		}
 	}
-	if h.cfg.Welcome == nil {
+	if h.cfg.CheckName == nil {
 		return nil
 	}
-	if err := h.cfg.Welcome(nc, hello.Local); err != nil {
+	if err := h.cfg.CheckName(nc, hello.Local); err != nil {
 		return &protocol.HandshakeError{Status: protocol.StatusRemote, Reason: err.Error()}
 	}
 	return nil

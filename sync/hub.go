@@ -20,10 +20,9 @@ type Config struct {
 	Names []string
 	// Peers to dial, and to accept. Without any, every name is accepted.
 	Peers []Peer
-	// Welcome reports why a caller may not come by the name that it says, for what
-	// is known of its connection; nil asks for nothing. Names that nobody may have
-	// are refused before.
-	Welcome func(nc net.Conn, name string) error
+	// CheckName reports that a caller may not go by the name that it says, for what
+	// is known of its connection; nil is for any name.
+	CheckName func(nc net.Conn, name string) error
 	// Tables that are mirrored and taught.
 	Tables *table.Set
 	// MaxUpdates is how many updates are sent to a peer at once; 0 is 200.

@@ -150,21 +150,21 @@ func TestCallInSecuredDial(t *testing.T) {
 	})
 }
 
-// Who may come is asked of the connection and the name, once nothing else is wrong.
-func TestWelcome(t *testing.T) {
+// A name is checked by the connection, once nothing else is wrong.
+func TestCheckName(t *testing.T) {
 	for name, c := range map[string]struct {
 		hello, want, log string
 		asked            bool
 	}{
-		"welcome":      {"HAProxyS 2.1\npeersd\nlb1 12 1\n", "200", "session established", true},
-		"not welcome":  {"HAProxyS 2.1\npeersd\nlb2 12 1\n", "504", "connection refused: lb2 is not in its certificate", true},
+		"its own":      {"HAProxyS 2.1\npeersd\nlb1 12 1\n", "200", "session established", true},
+		"of another":   {"HAProxyS 2.1\npeersd\nlb2 12 1\n", "504", "connection refused: lb2 is not in its certificate", true},
 		"to another":   {"HAProxyS 2.1\nlb9\nlb1 12 1\n", "503", "lb9", false},
 		"of ourselves": {"HAProxyS 2.1\npeersd\npeersd 12 1\n", "504", "our own name", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asked := false
-				r := start(t, &network{}, Config{Welcome: func(nc net.Conn, name string) error {
+				r := start(t, &network{}, Config{CheckName: func(nc net.Conn, name string) error {
 					if _, ok := nc.(*secured); !ok {
 						t.Errorf("asked of %T", nc)
 					}

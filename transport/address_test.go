@@ -46,7 +46,7 @@ func sockets(t *testing.T, dir, global, bind, server string) (*Server, *Client) 
 	if err := messages.Err(); err != nil {
 		t.Fatal(err)
 	}
-	transport, said := New(c.Global, zerolog.Nop())
+	transport, said := New(c.Global, zerolog.Nop(), nil)
 	s, more := transport.Server(c.Peers[0].Listen)
 	said = append(said, more...)
 	d, more := transport.Client(c.Peers[0].Remote[0])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"strings"
 
@@ -26,9 +27,19 @@ func (t *Transport) Client(p *haproxycfg.Peer) (*Client, haproxycfg.Messages) {
 	l := &line{pos: p.Pos, name: "server " + p.Name, tls: merge(p.TLS, t.servers), options: p.Options}
 	c := &Client{Address: *p.Address}
 	l.notHere()
-	if !p.TLS.Enabled {
-		return c, l.said
+	if p.TLS.Enabled {
+		t.secure(c, l)
 	}
+	does := fmt.Sprintf("%#v %#v %q %q %v", c.Address, l.tls, t.path(t.crtBase, "", l.pos), t.path(t.caBase, "", l.pos), t.verifyNone)
+	if same := t.previous[does]; same != nil {
+		c = same
+	}
+	t.clients[does] = c
+	return c, l.said
+}
+
+// secure sets what a client with TLS goes by.
+func (t *Transport) secure(c *Client, l *line) {
 	c.config = l.config()
 	c.config.InsecureSkipVerify = true // verified is below, by HAProxy's rules
 	c.config.ServerName = l.serverName()
@@ -44,7 +55,6 @@ func (t *Transport) Client(p *haproxycfg.Peer) (*Client, haproxycfg.Messages) {
 	if l.tls.Verify == "required" || l.tls.Verify == "" && !t.verifyNone {
 		c.verifier = t.verifier(l, x509.ExtKeyUsageServerAuth)
 	}
-	return c, l.said
 }
 
 // serverName is the name that sni gives: there is no request that another

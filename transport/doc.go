@@ -35,4 +35,10 @@
 //
 // HAProxy verifies the name of a server where there is sni or verifyhost, and that
 // of a client never: [CheckName] does.
+//
+// # Reload
+//
+// A configuration that is read again makes another [Transport], whose clients are
+// those of the one before wherever their lines say the same, and a [Listener] goes
+// on with another [Server].
 package transport

@@ -25,20 +25,28 @@ type Transport struct {
 	binds, servers  haproxycfg.TLS
 	owner           unixsocket.Owner
 
+	clients  map[string]*Client // by what they do
+	previous map[string]*Client
+
 	certificates map[string]*source[[]identity]
 	authorities  map[string]*source[authorities]
 	lists        map[string]*source[lists]
 }
 
 // New reads the lines that [haproxycfg.Config] keeps of global sections. What
-// becomes of files later is told in the log.
-func New(global []haproxycfg.Statement, log zerolog.Logger) (*Transport, haproxycfg.Messages) {
+// becomes of files later is told in the log. previous is the one before a reload: a
+// [Client] of it that would do the same is the same again (==). It may be nil.
+func New(global []haproxycfg.Statement, log zerolog.Logger, previous *Transport) (*Transport, haproxycfg.Messages) {
 	t := &Transport{
+		clients:      map[string]*Client{},
 		log:          log,
 		owner:        unixsocket.Ours(0),
 		certificates: map[string]*source[[]identity]{},
 		authorities:  map[string]*source[authorities]{},
 		lists:        map[string]*source[lists]{},
+	}
+	if previous != nil {
+		t.previous = previous.clients
 	}
 	var said haproxycfg.Messages
 	for _, s := range global {

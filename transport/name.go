@@ -53,15 +53,18 @@ func quoted(names []string) string {
 	return strings.Join(q, ", ")
 }
 
-// Verified reports whether the other end of a connection has shown a certificate
-// that was verified. Only after the handshake it has.
-func Verified(nc net.Conn) bool { return certificateOf(nc) != nil }
+// Verified reports whether the other end has shown a certificate that was verified.
+// Before the end of the handshake it has not.
+func (c *Conn) Verified() bool { return c.certificate() != nil }
 
 // CheckName reports that a caller may not go by the name of a peer that it says: it
 // is not in its certificate, or there is none that was verified. Names count as they
 // are: "*" is no other name, nor is "LB1" lb1.
 func CheckName(nc net.Conn, name string) error {
-	c := certificateOf(nc)
+	var c *x509.Certificate
+	if secure, ok := nc.(*Conn); ok {
+		c = secure.certificate()
+	}
 	switch {
 	case c == nil:
 		return fmt.Errorf("%q has shown no certificate that it goes by that name; write ssl and crt on its server line for us, and ssl, ca-file and verify required on our bind line", name)
@@ -71,13 +74,9 @@ func CheckName(nc net.Conn, name string) error {
 	return nil
 }
 
-// certificateOf returns the certificate of the other end, if it was verified.
-func certificateOf(nc net.Conn) *x509.Certificate {
-	c, ok := nc.(*Conn)
-	if !ok || !c.verifies {
-		return nil
-	}
-	if s := c.ConnectionState(); s.HandshakeComplete && len(s.PeerCertificates) > 0 {
+// certificate returns that of the other end, if it was verified.
+func (c *Conn) certificate() *x509.Certificate {
+	if s := c.ConnectionState(); c.verifies && s.HandshakeComplete && len(s.PeerCertificates) > 0 {
 		return s.PeerCertificates[0]
 	}
 	return nil

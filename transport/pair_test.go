@@ -20,6 +20,7 @@ import (
 // address: it dials itself.
 type pair struct {
 	t      *testing.T
+	config *haproxycfg.Config
 	log    *testkit.Output
 	server *Server
 	client *Client
@@ -40,8 +41,8 @@ func read(t *testing.T, dir, global, bind, server string) *pair {
 	if err := messages.Err(); err != nil {
 		t.Fatal(err)
 	}
-	p := &pair{t: t, log: &testkit.Output{}}
-	transport, said := New(c.Global, zerolog.New(p.log))
+	p := &pair{t: t, config: c, log: &testkit.Output{}}
+	transport, said := New(c.Global, zerolog.New(p.log), nil)
 	p.said = said
 	section := c.Peers[0]
 	p.server, said = transport.Server(section.Listen)

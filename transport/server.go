@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net"
 	"slices"
+	"sync/atomic"
 
 	"github.com/peersd/peersd/config/haproxycfg"
 	"github.com/peersd/peersd/internal/unixsocket"
@@ -78,7 +79,7 @@ func (s *Server) TLS() bool { return s.config != nil }
 func (s *Server) Verifies() bool { return s.verifier != nil && s.required }
 
 // Listen opens the address.
-func (s *Server) Listen() (net.Listener, error) {
+func (s *Server) Listen() (*Listener, error) {
 	l, err := listen(s.Address, s.v6only, s.owner)
 	if err != nil {
 		return nil, err
@@ -87,25 +88,30 @@ func (s *Server) Listen() (net.Listener, error) {
 }
 
 // Wrap gives the connections of another listener the TLS of the line, if it has any.
-// Their handshake is still to come.
-func (s *Server) Wrap(l net.Listener) net.Listener {
-	if s.config == nil {
-		return l
-	}
-	return &listener{l, s}
+func (s *Server) Wrap(l net.Listener) *Listener {
+	wrapped := &Listener{Listener: l}
+	wrapped.Use(s)
+	return wrapped
 }
 
-type listener struct {
+// A Listener accepts connections whose TLS handshake, where they have one, is still
+// to come.
+type Listener struct {
 	net.Listener
-	server *Server
+	server atomic.Pointer[Server]
 }
 
-func (l *listener) Accept() (net.Conn, error) {
+// Use makes the TLS of another line count from the next connection on.
+func (l *Listener) Use(s *Server) { l.server.Store(s) }
+
+// Accept returns the next connection, a [Conn] where it has TLS.
+func (l *Listener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	s := l.server.Load()
+	if err != nil || s.config == nil {
+		return nc, err
 	}
-	return &Conn{Conn: tls.Server(nc, l.server.config), verifies: l.server.verifier != nil}, nil
+	return &Conn{Conn: tls.Server(nc, s.config), verifies: s.verifier != nil}, nil
 }
 
 // configFor is what a client gets, by files as they are now.
