@@ -131,12 +131,20 @@ func greet(ctx context.Context, nc net.Conn) (hello protocol.Hello, rest []byte,
 	return readHello(nc)
 }
 
+// tlsHandshake is what a connection with TLS begins with, and no hello does.
+const tlsHandshake = 0x16
+
+var errUnexpectedTLS = errors.New("it speaks TLS, and we don't; write ssl and crt on our bind line, or remove ssl from its server line for us")
+
 // readHello returns what came behind the hello with it.
 func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
 	var buf [protocol.MaxHello]byte
 	for n := 0; ; {
 		k, err := nc.Read(buf[n:])
 		n += k
+		if n > 0 && buf[0] == tlsHandshake {
+			return hello, nil, errUnexpectedTLS
+		}
 		hello, size, perr := protocol.ParseHello(buf[:n])
 		if perr != nil || size > 0 {
 			return hello, buf[size:n], perr

@@ -86,6 +86,20 @@ func TestSecuredCall(t *testing.T) {
 	}
 }
 
+// Who speaks TLS where there is none gets no status, and may come again.
+func TestUnexpectedTLS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, &network{}, Config{})
+		defer r.stop()
+		p := r.connect()
+		p.run()
+		go p.conn.Write([]byte("\x16\x03\x01\x02\x00\x01"))
+		p.expectOver(true)
+		p.expect("")
+		r.expectLog("connection refused: it speaks TLS, and we don't; write ssl and crt on our bind line")
+	})
+}
+
 // A securedDialer is a Dialer of connections with a handshake.
 type securedDialer struct {
 	network   *network

@@ -24,8 +24,18 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 	if c.dialed && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)) {
 		return errors.New("it closes the connection in the TLS handshake; is there ssl on its bind line?")
 	}
+	var op *net.OpError
+	if !c.dialed && errors.As(err, &op) && op.Op == "local error" && op.Err.Error() == badMAC {
+		// OpenSSL's alert is not encrypted where it refuses a certificate of TLS 1.3.
+		return errors.New("it breaks off the TLS handshake, as OpenSSL does where it doesn't take our certificate; " + lookThere)
+	}
 	return c.explain(err)
 }
+
+const (
+	badMAC    = "tls: bad record MAC"
+	lookThere = "see what its ca-file, crl-file and verifyhost say of it"
+)
 
 // Read reads what was sent. With TLS 1.3, the other end says only after our
 // handshake that it doesn't take our certificate.
@@ -62,7 +72,7 @@ func refusal(alert error) error {
 		return errors.New("it wants a certificate and has got none; write crt on the server line")
 	}
 	if strings.Contains(says, "certificate") {
-		return fmt.Errorf("it doesn't take our certificate: %s; see what its ca-file, crl-file and verifyhost say of it", says)
+		return fmt.Errorf("it doesn't take our certificate: %s; %s", says, lookThere)
 	}
 	return fmt.Errorf("it ends the TLS handshake: %s", says)
 }
