@@ -46,7 +46,7 @@ peers mypeers
     default-server %s
     server %s
     server %s %s
-    table t1 type string len 32 size 10k expire 1h store gpc0
+    table t1 type string len 32 size 100k expire 1h store gpc0
 `, address, s.bind, s.server, self, other, otherAddress), "DIR", dir)
 }
 
@@ -379,6 +379,34 @@ func TestTLSRenewed(t *testing.T) {
 		k.issue("lb1", testcert.Request{Name: "lb1"})
 		p.restartHAProxy()
 		eventually(t, secureWithin, "the HAProxy has its table back", func() error { return same("mypeers/t1", p.lb1, p) })
+	})
+}
+
+// A lesson of many records, and what is changed in its course.
+func TestTLSLesson(t *testing.T) {
+	const entries, atOnce = 50_000, 250
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		p := newCouple(t, r, newPKI(t).dir)
+		p.startHAProxy(mutual("lb1"))
+		p.start(mutual("peersd"))
+		p.mirrors()
+		for i := 0; i < entries; i += atOnce {
+			var line strings.Builder
+			for n := range atOnce {
+				fmt.Fprintf(&line, "set table mypeers/t1 key k%d data.gpc0 %d;", i+n, i+n)
+			}
+			if err := admin.Do(p.socket, line.String(), io.Discard); err != nil {
+				t.Fatal(err)
+			}
+		}
+		same := func() error { return same("mypeers/t1", p.lb1, p) }
+		eventually(t, secureWithin, "the HAProxy has all that was changed", same)
+		p.restartHAProxy()
+		p.lb1.MustCommand(t, "set table mypeers/t1 key meanwhile data.gpc0 1")
+		eventually(t, secureWithin, "the HAProxy has all that it was taught", same)
+		if got := p.lb1.MustTable(t, "mypeers/t1").Used; got != entries+3 {
+			t.Errorf("%d entries, want %d", got, entries+3)
+		}
 	})
 }
 

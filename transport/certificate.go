@@ -155,21 +155,25 @@ func shared[T any](t *Transport, all map[string]*source[T], path string, list fu
 
 var errStrictSNI = errors.New("there is no certificate for the name that it asks for (strict-sni); write the name into one, or another sni on its server line")
 
-// choose returns the certificate for a client: one for the name that it asks for,
-// or else, unless strict, one of the first file.
-func choose(files [][]identity, hello *tls.ClientHelloInfo, strict bool) (*tls.Certificate, error) {
+// choose returns the certificate for a client: one for the name that it asks for, be
+// it made for it, or else, unless strict, one of the first file.
+func (s *Server) choose(files [][]identity, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := strings.ToLower(hello.ServerName)
 	var fit []identity
 	for _, file := range files {
 		for _, id := range file {
-			if id.isFor(strings.ToLower(hello.ServerName)) {
+			if id.isFor(name) {
 				fit = append(fit, id)
 			}
 		}
 	}
-	if len(fit) == 0 {
-		if strict {
-			return nil, errStrictSNI
-		}
+	switch {
+	case len(fit) > 0:
+	case name != "" && s.signer != nil:
+		return s.signer.certificate(name, files[0][0].certificate.PrivateKey)
+	case s.strict:
+		return nil, errStrictSNI
+	default:
 		fit = files[0]
 	}
 	// ECDSA first, for those that know it.

@@ -13,6 +13,7 @@
 //	options.go       versions, ciphers, curves, ALPN
 //	ciphers.go       OpenSSL's words for cipher suites
 //	certificate.go   crt
+//	generate.go      ca-sign-file
 //	authority.go     ca-file, crl-file, and what is verified by them
 //	files.go         files that change
 //	name.go          names in certificates

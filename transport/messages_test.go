@@ -63,8 +63,10 @@ func TestMessages(t *testing.T) {
 			"WARNING bind: sigalgs is left out: Go chooses the signature algorithms itself",
 			"WARNING server: client-sigalgs is left out: Go chooses the signature algorithms itself"}},
 		{"", ssl + " crt-ignore-err all", "", []string{"WARNING bind: crt-ignore-err is left out: peersd takes no certificate that can't be verified; use verify none where that is meant to be"}},
-		{"", ssl + " ca-sign-file DIR/ca.pem generate-certificates", "", []string{
-			"WARNING bind: generate-certificates and ca-sign-file are left out: peersd makes no certificates of its own, and shows the default one for names that it has none of"}},
+		{"", ssl + " ca-sign-file DIR/nowhere.pem", "", nil}, // nor does HAProxy read it
+		{"", ssl + " generate-certificates", "", []string{"ALERT bind: generate-certificates needs ca-sign-file; name the file with the certificate and the key of the authority"}},
+		{"", ssl + " generate-certificates ca-sign-file DIR/ca.pem", "", []string{"ALERT bind: ca-sign-file : there is no private key in DIR/ca.pem; write it there, or into DIR/ca.pem.key"}},
+		{"", ssl + " generate-certificates ca-sign-file DIR/sign.pem ca-sign-pass x", "", []string{"ALERT bind: ca-sign-pass is not read by peersd; write the key of ca-sign-file without a password"}},
 		{"", ssl, "ssl verify none sni req.hdr(host)", []string{"WARNING server: sni req.hdr(host) is left out: there is no request to take it from; write it as in sni str(lb1)"}},
 		{"", ssl, "ssl verify none sni str(10.0.0.1)", []string{"WARNING server: sni str(10.0.0.1) is left out: an address is no name for SNI; write verifyhost to verify it"}},
 		{"", "accept-proxy", "send-proxy-v2 source 127.0.0.1", []string{

@@ -66,9 +66,6 @@ func (l *line) notInGo() {
 			l.warn("%s is left out: peersd takes no certificate that can't be verified; use verify none where that is meant to be", o)
 		}
 	}
-	if l.has("generate-certificates") {
-		l.warn("generate-certificates and ca-sign-file are left out: peersd makes no certificates of its own, and shows the default one for names that it has none of")
-	}
 }
 
 // suites13 are all that there are in Go, which can't be chosen from.

@@ -23,6 +23,7 @@ type Server struct {
 
 	config   *tls.Config // nil without TLS
 	files    []*source[[]identity]
+	signer   *signer   // nil where no certificates are made
 	verifier *verifier // nil where nothing is verified
 }
 
@@ -50,11 +51,30 @@ func (t *Transport) Server(b *haproxycfg.Bind) (*Server, haproxycfg.Messages) {
 		}
 		s.files = append(s.files, source)
 	}
+	if l.has("generate-certificates") {
+		s.signer = t.signer(l)
+	}
 	if verify := l.tls.Verify; verify == "required" || verify == "optional" {
 		s.required = verify == "required"
 		s.verifier = t.verifier(l, x509.ExtKeyUsageClientAuth)
 	}
 	return s, l.said
+}
+
+// signer reads what certificates are made by.
+func (t *Transport) signer(l *line) *signer {
+	if l.tls.CASignFile == "" {
+		l.alert("generate-certificates needs ca-sign-file; name the file with the certificate and the key of the authority")
+		return nil
+	}
+	if l.tls.CASignPass != "" {
+		l.alert("ca-sign-pass is not read by peersd; write the key of ca-sign-file without a password")
+	}
+	authority, err := t.certificate(t.path(t.caBase, l.tls.CASignFile, l.pos))
+	if err != nil {
+		l.alert("ca-sign-file : %v", err)
+	}
+	return &signer{authority: authority}
 }
 
 // certificates are the names of the files, that of default-crt first.
@@ -120,7 +140,7 @@ func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	for _, f := range s.files {
 		files = append(files, f.get())
 	}
-	certificate, err := choose(files, hello, s.strict)
+	certificate, err := s.choose(files, hello)
 	if err != nil {
 		return nil, err
 	}

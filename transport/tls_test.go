@@ -19,6 +19,7 @@ func folder(t *testing.T) (dir string) {
 	ca, other := testcert.New(t, "ca"), testcert.New(t, "other")
 	write("ca.pem", ca.PEM())
 	write("other.pem", other.PEM())
+	write("sign.pem", ca.PEM(), ca.Key())
 
 	lb1 := ca.Issue(testcert.Request{Name: "lb1", DNS: []string{"lb1.example", "*.wild.example"}})
 	write("lb1.pem", lb1.Both())
@@ -143,6 +144,11 @@ func TestTLS(t *testing.T) {
 		{"strict-sni", "", ssl + " strict-sni", trust + " sni str(lb3)", "there is no certificate for the name that it asks for (strict-sni)", "it ends the TLS handshake"},
 		{"strict-sni, and no sni", "ssl-default-bind-options strict-sni", ssl, trust, "(strict-sni)", "it ends the TLS handshake"},
 		{"strict-sni that fits", "", ssl + " strict-sni", trust + " sni str(x.wild.example)", "", ""},
+
+		{"made for a name", "ca-base DIR", ssl + " generate-certificates ca-sign-file sign.pem", trust + " sni str(lb3.example)", "", ""},
+		{"made for a name, strict-sni", "", ssl + " strict-sni generate-certificates ca-sign-file DIR/sign.pem", trust + " sni str(lb3)", "", ""},
+		{"made for a name, but there is one", "", "ssl crt DIR/expired.pem generate-certificates ca-sign-file DIR/sign.pem", trust + " sni str(lb1)", "it doesn't take our certificate", "has expired"},
+		{"made for no name", "", ssl + " strict-sni generate-certificates ca-sign-file DIR/sign.pem", trust, "(strict-sni)", "it ends the TLS handshake"},
 
 		{"the key first", "", "ssl crt DIR/key-first.pem", trust, "", ""},
 		{"the key beside", "", "ssl crt DIR/beside.pem", trust + " crt DIR/short.crt", "", ""},

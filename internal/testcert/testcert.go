@@ -92,6 +92,21 @@ func newKey(tb testing.TB, ofRSA bool) (key crypto.Signer) {
 // PEM is the authority's certificate.
 func (a *Authority) PEM() []byte { return encode("CERTIFICATE", a.certificate.Raw) }
 
+// Key is the authority's.
+func (a *Authority) Key() []byte {
+	a.tb.Helper()
+	return encodeKey(a.tb, a.key)
+}
+
+func encodeKey(tb testing.TB, key crypto.Signer) []byte {
+	tb.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return encode("PRIVATE KEY", der)
+}
+
 // A Request is for a certificate. What is zero is as usual: valid for a day, for both
 // ends of a connection, with an ECDSA key.
 type Request struct {
@@ -124,11 +139,7 @@ func (a *Authority) Issue(r Request) Certificate {
 	}
 	key := newKey(a.tb, r.RSA)
 	c := a.sign(template, key)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.tb.Fatal(err)
-	}
-	return Certificate{encode("CERTIFICATE", c.Raw), encode("PRIVATE KEY", der), c}
+	return Certificate{encode("CERTIFICATE", c.Raw), encodeKey(a.tb, key), c}
 }
 
 // Revoke makes the authority's list of certificates that are revoked, which is up to
