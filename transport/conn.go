@@ -44,6 +44,19 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, c.explain(err)
 }
 
+// Close ends the connection without TLS's own words for that: these could wait for
+// seconds for who reads nothing, and messages of peers have an end of their own.
+func (c *Conn) Close() error { return c.NetConn().Close() }
+
+// CloseWrite ends what is sent, in the same way.
+func (c *Conn) CloseWrite() error {
+	w, ok := c.NetConn().(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return w.CloseWrite()
+}
+
 func (c *Conn) explain(err error) error {
 	var op *net.OpError
 	switch {
