@@ -29,7 +29,7 @@ func FuzzConversation(f *testing.F) {
 	f.Add([]byte("set severity-output string;show \xff\x00table\n"))
 	f.Add([]byte("prompt i\nset table /t2 key \\\n data.gpc0 1 expire 1d\nclear table /t2 <<x\ny\nx\n"))
 	now := time.Now()
-	s := &Server{Tables: table.NewSet("mypeers", now), Listen: []string{"127.0.0.1:10001"}, Started: now, Log: zerolog.Nop()}
+	s := &Server{Tables: table.NewSet("mypeers", now), Started: now, Reload: func() (string, error) { return "", nil }, Log: zerolog.Nop()}
 	t2 := definition("/t2", protocol.KeyString, 33, protocol.GPC0, protocol.GPCRateArray)
 	fill(s.Tables, now, &t2, protocol.Update{Key: []byte("k"), Values: make([]uint64, 10)})
 	s.Hub = peersync.New(peersync.Config{Names: []string{"peersd"}, Tables: s.Tables})

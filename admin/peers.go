@@ -57,8 +57,12 @@ func (c *cli) writeSection(b *strings.Builder, status []peersync.PeerStatus) {
 }
 
 func (c *cli) writeLocalPeer(b *strings.Builder, name string) {
+	address := "<NONE>"
+	if all := c.Hub.Listening(); len(all) > 0 {
+		address = all[0]
+	}
 	fmt.Fprintf(b, "  %s: id=%s(local,inactive) addr=%s app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>\n",
-		pointer("local "+name), name, c.Listen[0])
+		pointer("local "+name), name, address)
 	b.WriteString("        reconnect=<NEVER> heartbeat=<NEVER> confirm=0 tx_hbt=0 rx_hbt=0 no_hbt=0 new_conn=0 proto_err=0 coll=0\n        flags=0x0\n")
 }
 

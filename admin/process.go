@@ -26,6 +26,19 @@ func (c *cli) showEnv(args []string) error {
 	return nil
 }
 
+// reload answers as the command of that name on the socket of HAProxy's master does.
+func (c *cli) reload(args []string) error {
+	if len(args) > 0 {
+		return refusal("Nothing more is understood here: reload\n")
+	}
+	said, err := c.Reload()
+	if err != nil {
+		return refusal("Success=0\n--\n" + said)
+	}
+	_, err = c.out.WriteString("Success=1\n--\n" + said)
+	return err
+}
+
 // showSess shows no streams: there are none.
 func (c *cli) showSess(args []string) error {
 	if len(args) == 0 || args[0] == "all" {

@@ -22,11 +22,12 @@ const maxClients = 100
 type Server struct {
 	Tables  *table.Set
 	Hub     *peersync.Hub
-	Listen  []string // the addresses that peers reach us at
-	Level   Level    // of a client, which may lower it
-	Version string   // of the process
+	Level   Level  // of a client, which may lower it
+	Version string // of the process
 	Started time.Time
-	Log     zerolog.Logger
+	// Reload reads the configuration again, and returns what is to be said of it.
+	Reload func() (said string, err error)
+	Log    zerolog.Logger
 
 	listeners []net.Listener
 	clients   chan struct{} // a slot for each

@@ -22,6 +22,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// An uncalled is a listener that nobody calls.
+type uncalled struct{ net.Listener }
+
+func (uncalled) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 10001} }
+
 // running is a server with the tables t1, mypeers/t2 of one entry, and two t3.
 type running struct {
 	t      *testing.T
@@ -29,6 +34,7 @@ type running struct {
 	tables *table.Set
 	stop   context.CancelFunc
 	ended  chan struct{}
+	reload func() (string, error)
 }
 
 func start(t *testing.T, more ...net.Listener) *running { return startAt(t, Operator, more...) }
@@ -45,13 +51,15 @@ func startAt(t *testing.T, level Level, more ...net.Listener) *running {
 		t3 := protocol.Definition{ID: 3, Name: "t3", KeyType: protocol.KeyBinary, KeyLen: keyLen}
 		fill(r.tables, now, &t3)
 	}
+	r.reload = func() (string, error) { return "[WARNING] parsing [x.cfg:1] : a\n", nil }
 	hub := peersync.New(peersync.Config{
 		Names:  []string{"peersd", "host1"},
 		Peers:  []peersync.Peer{{Name: "lb1", Address: "127.0.0.1:10000"}},
 		Tables: r.tables,
 		Log:    zerolog.Nop(),
 	})
-	s := &Server{Level: level, Tables: r.tables, Hub: hub, Listen: []string{"127.0.0.1:10001"}, Version: "1.2.3", Started: now, Log: zerolog.Nop()}
+	s := &Server{Level: level, Tables: r.tables, Hub: hub, Version: "1.2.3", Started: now, Reload: func() (string, error) { return r.reload() }, Log: zerolog.Nop()}
+	hub.SetListeners(uncalled{})
 	l, err := Listen(r.path, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -302,5 +310,20 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	}
 	if _, err := os.Lstat(r.path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+// What a reload says, in the form of the master of HAProxy.
+func TestReload(t *testing.T) {
+	r := start(t)
+	if got := r.ask("reload"); got != "Success=1\n--\n[WARNING] parsing [x.cfg:1] : a\n\n" {
+		t.Errorf("%q", got)
+	}
+	r.reload = func() (string, error) { return "[ALERT] parsing [x.cfg:1] : b\n", errors.New("an error") }
+	if got := r.ask("set severity-output number;reload"); got != "\n[3]: Success=0\n--\n[ALERT] parsing [x.cfg:1] : b\n\n" {
+		t.Errorf("%q", got)
+	}
+	if got := startAt(t, User).ask("reload"); got != "Permission denied\n\n" {
+		t.Errorf("%q", got)
 	}
 }

@@ -4,9 +4,11 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/peersd/peersd/admin"
+	"github.com/peersd/peersd/config/haproxycfg"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
@@ -33,16 +36,24 @@ const (
 // A Config is how the daemon is to run. [Default], after [Config.Complete], is
 // what `peersd serve` does without a flag.
 type Config struct {
+	// Files and folders of HAProxy's configuration, and the section of it that we
+	// are in, nil without any: see [Config.Load].
+	Files  []string
+	Source *haproxycfg.Peers
+	// Sidecar is set where a HAProxy that listens on all addresses of its machine is
+	// on this one.
+	Sidecar bool
 	// Name is our local peer name, as -L gives it to HAProxy. Without one
-	// it is "peersd", and, since a HAProxy without -L goes by the name of
+	// it is, with Files, that of HAProxy; else it is "peersd", and, since a HAProxy without -L goes by the name of
 	// its host, peers may call us by that name too; but not where it is the
 	// name of one of Peers, such as a HAProxy beside us.
 	Name string
 	// Listen are the addresses that peers reach us at.
 	Listen []string
-	// Peers to dial. Without any, a peer of any name is welcome; with some,
-	// only these are.
+	// Peers that are known by name, and who else may come: without any peer, every
+	// name from this machine may.
 	Peers []peersync.Peer
+	Allow peersync.Allow
 	// Section is the name of the peers section in haproxy.cfg: it is part
 	// of the names of the tables that are declared there.
 	Section string
@@ -54,13 +65,14 @@ type Config struct {
 	// TeachRate is how many updates a second a peer is sent at most; 0 is as many
 	// as it takes.
 	TeachRate int
-	// MaxUpdates is how many updates a peer is sent at once.
+	// MaxUpdates is how many updates a peer is sent at once; 0 is [DefaultMaxUpdates].
 	MaxUpdates int
 	// MaxMemory is how many bytes of memory the process is to have at most; 0
 	// is no limit.
 	MaxMemory int64
-	// Limits of tables, by name.
-	Limits map[string]table.Limits
+	// Declared tables, and limits of tables, by name.
+	Declared []peersync.Declared
+	Limits   map[string]table.Limits
 	// PeerLimits are what peers can take.
 	PeerLimits peersync.Limits
 	// LogLevel of zerolog.
@@ -71,7 +83,7 @@ type Config struct {
 
 // Default is what is so where no flag says otherwise.
 func Default() *Config {
-	return &Config{LogLevel: zerolog.InfoLevel, TeachRate: DefaultTeachRate, MaxUpdates: DefaultMaxUpdates}
+	return &Config{LogLevel: zerolog.InfoLevel, TeachRate: DefaultTeachRate}
 }
 
 // Names are all names that peers may call us by.
@@ -98,6 +110,11 @@ func (c *Config) Complete() error {
 	if c.SocketMode == 0 {
 		c.SocketMode = 0o600
 	}
+	c.MaxUpdates = cmp.Or(c.MaxUpdates, DefaultMaxUpdates)
+	c.Allow.Trusted = len(c.Peers) == 0
+	if err := c.closed(); err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	for _, p := range c.Peers {
 		if seen[p.Name] {
@@ -110,6 +127,20 @@ func (c *Config) Complete() error {
 	}
 	if most := cmp.Or(c.PeerLimits.Sessions, peersync.DefaultSessions); len(c.Peers) > most {
 		return fmt.Errorf("there are %d --peer, and with --max-sessions %d not all of them could have a session; raise that", len(c.Peers), most)
+	}
+	return nil
+}
+
+// closed reports that whoever is on the network might come.
+func (c *Config) closed() error {
+	if len(c.Peers) > 0 || c.Allow.Any || len(c.Allow.Names) > 0 || len(c.Allow.From) > 0 {
+		return nil
+	}
+	for _, address := range c.Listen {
+		host, _, _ := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
+			return fmt.Errorf("%s is open to the network, and nothing says who may come: name the peers by -f haproxy.cfg or --peer, or say --allow NAME, --allow NETWORK, or --allow-any", address)
+		}
 	}
 	return nil
 }
@@ -133,6 +164,14 @@ func ParsePeer(s string) (peersync.Peer, error) {
 	return peersync.Peer{Name: name, Address: address}, nil
 }
 
+// CheckFile reports what is wrong with the name of a file.
+func CheckFile(s string) error {
+	if s == "" {
+		return errors.New("the name of the file is empty")
+	}
+	return nil
+}
+
 // CheckName reports what is wrong with a peer's name: it has to fit the lines
 // of a hello.
 func CheckName(name string) error {
@@ -152,6 +191,26 @@ func CheckAddress(s string) error {
 		return fmt.Errorf("%q has no port from 1 to 65535", s)
 	}
 	return nil
+}
+
+// ParseAllow adds the argument of --allow, an address, a network or the name of a
+// peer, to a.
+func ParseAllow(s string, a *peersync.Allow) error {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		ip = ip.Unmap()
+		a.From = append(a.From, netip.PrefixFrom(ip, ip.BitLen()))
+		return nil
+	}
+	if strings.Contains(s, "/") {
+		network, err := netip.ParsePrefix(s)
+		if err != nil || network != network.Masked() {
+			return fmt.Errorf("%q is no network, as 10.0.0.0/8 or 2001:db8::/32 is", s)
+		}
+		a.From = append(a.From, network)
+		return nil
+	}
+	a.Names = append(a.Names, s)
+	return CheckName(s)
 }
 
 // CheckSection reports what is wrong with the name of a peers section: it
@@ -312,6 +371,12 @@ func ParseLimit(s string, least, most int) (int, error) {
 	}
 	return int(n), err
 }
+
+// What --max-message may be.
+const (
+	MinMessage = 1 << 10
+	MaxMessage = 1 << 20
+)
 
 // minLearnRate is the least for --learn-rate: a peer that is read from even more
 // slowly would take us for dead.

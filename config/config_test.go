@@ -30,6 +30,8 @@ func TestCompleteDefaults(t *testing.T) {
 		Section:    "peers",
 		Sockets:    []string{"/run/user/1000/peersd.sock"},
 		SocketMode: 0o600,
+		MaxUpdates: 200,
+		Allow:      peersync.Allow{Trusted: true},
 		names:      []string{"peersd", host},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -40,6 +42,7 @@ func TestCompleteDefaults(t *testing.T) {
 func TestCompleteKeepsWhatIsSaid(t *testing.T) {
 	c := Config{
 		Name:        "X",
+		MaxUpdates:  7,
 		Listen:      []string{"10.0.0.1:1", "10.0.0.2:1"},
 		Peers:       []peersync.Peer{{Name: "lb1", Address: "10.0.0.3:1"}, {Name: "lb2", Address: "10.0.0.3:1"}},
 		Section:     "mypeers",

@@ -38,6 +38,8 @@ func FuzzArguments(f *testing.F) {
 		said("--peer", err, p.Name == "" || p.Name+"="+p.Address != s)
 		said("-L", CheckName(s), strings.ContainsAny(s, " \n"))
 		said("--listen", CheckAddress(s), !strings.Contains(s, ":"))
+		var allow peersync.Allow
+		said("--allow", ParseAllow(s, &allow), len(allow.Names)+len(allow.From) != 1 || strings.ContainsAny(s, " \n"))
 		said("--section", CheckSection(s), strings.ContainsAny(s, " \n/;"))
 		said("--socket", CheckSocket(s), len(s) > maxSocket)
 		_, err = ParseLevel(s)

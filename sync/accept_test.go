@@ -336,7 +336,7 @@ func TestTheLastWordArrives(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error)
-	h := New(Config{Names: []string{"peersd"}, Tables: table.NewSet("mypeers", time.Now())})
+	h := New(Config{Names: []string{"peersd"}, Allow: anybody, Tables: table.NewSet("mypeers", time.Now())})
 	go func() { over <- h.Run(ctx, l) }()
 	defer func() {
 		cancel()

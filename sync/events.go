@@ -38,7 +38,7 @@ func (c *conn) notify(e session.Event) {
 	case session.TeachAsked:
 		l.expected.Store(0)
 		c.lessons.next(time.Now())
-		l.log.WithLevel(c.lessons.level).Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.TeachRate).
+		l.log.WithLevel(c.lessons.level).Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.Load().TeachRate).
 			Msg("the peer asks for a lesson")
 	case session.Teaching:
 		l.log.Info().Uint64("updates", e.Lesson.Sent).Uint64("total", e.Lesson.Total).Float64("rate", math.Round(e.Lesson.Rate)).
@@ -72,7 +72,7 @@ func (c *conn) notify(e session.Event) {
 func (c *conn) longLesson() {
 	switch {
 	case c.dialed:
-	case c.link.address != "":
+	case c.link.address() != "":
 		c.link.log.Info().Msg("HAProxy 3.3 and later may close a connection of their own before so long a lesson is over: dialling the peer")
 		select {
 		case c.link.better <- c:
@@ -93,6 +93,9 @@ func (c *conn) defined(e session.Event) {
 	}
 	if e.Definition.Expire == 0 {
 		log.Debug().Msg("the table has no expire: its entries live until HAProxy's table is full")
+	}
+	if d := c.link.hub.declared()[e.Definition.Name]; d.otherwise(e.Definition) != "" {
+		log.Warn().Msgf("the peer defines the table otherwise than %s declares it: %s; make their lines equal", d.Where, d.otherwise(e.Definition))
 	}
 	if others := c.link.hub.shapes.note(c.link.name, e.Table); len(others) > 0 {
 		log.Warn().Msgf("the table is %q here, but %s: HAProxy drops the other's updates in silence; make the type and len of their stick-table lines equal",

@@ -27,7 +27,7 @@ func TestUpToDate(t *testing.T) {
 		{synced: true, learner: true, other: true, silent: true, want: false},
 		{learner: true, other: true, silent: true, want: false},
 	} {
-		h := New(Config{Names: []string{"peersd"}})
+		h := New(Config{Names: []string{"peersd"}, Allow: anybody})
 		learner, other, silent := mustLink(t, h, "learner"), mustLink(t, h, "other"), mustLink(t, h, "silent")
 		if !learner.stale.Load() {
 			t.Error("who has not taught us anything is not stale")
@@ -81,7 +81,7 @@ func TestUpToDateAfterStart(t *testing.T) {
 
 func mustLink(t *testing.T, h *Hub, name string) *link {
 	t.Helper()
-	l, err := h.link(name)
+	l, err := h.link(guest{name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestListenerFails(t *testing.T) {
 		r.expectLog("too many open files")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		h := New(Config{Names: []string{"peersd"}})
+		h := New(Config{Names: []string{"peersd"}, Allow: anybody})
 		l := newListener()
 		l.Close()
 		if err := h.Run(t.Context(), l, newListener()); !errors.Is(err, net.ErrClosed) {

@@ -248,7 +248,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%d, not %d", n, want)
 		}
 	}
-	h := New(Config{Limits: Limits{Sessions: 2}})
+	h := New(Config{Limits: Limits{Sessions: 2}, Allow: anybody})
 	seen := map[uint8]bool{}
 	for i := range 255 {
 		l := mustLink(t, h, fmt.Sprint(i))

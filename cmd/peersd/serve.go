@@ -5,247 +5,95 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/mattn/go-isatty"
-	"github.com/peersd/peersd/admin"
 	"github.com/peersd/peersd/config"
-	peersync "github.com/peersd/peersd/sync"
-	"github.com/peersd/peersd/table"
+	"github.com/peersd/peersd/config/haproxycfg"
 	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
 )
 
-const serveHelp = `usage: peersd serve [flags]
-
-Without a flag it listens on 127.0.0.1:10001 as the peer "peersd" and welcomes
-every peer. In haproxy.cfg that is:
+const serveHelp = `Without a flag it listens on 127.0.0.1:10001 as the peer "peersd" and welcomes
+every peer of this machine. In haproxy.cfg that is:
 
   peers peers                         # another name: --section NAME
       peer lb1 127.0.0.1:10000        # HAProxy itself, started with -L lb1
       peer peersd 127.0.0.1:10001
 
-  -L NAME                  our name in haproxy.cfg; without it "peersd", or the
-                           name of this host
-  --listen ADDR:PORT       where peers reach us; may be repeated
-  --peer NAME=ADDR:PORT    a HAProxy to dial, and to accept; may be repeated.
-                           With one, peers of other names are refused
-  --section NAME           the name of the peers section, "peers" without it:
-                           a part of the names of tables declared there
-  --socket PATH|ADDR:PORT  the runtime socket, %s without it: a path, or a
-                           port of a loopback address. May be repeated
-  --socket-mode MODE       who may connect to it, as the mode of a file; 600
-                           without it
-  --socket-level LEVEL     what they may do: operator without it; user is to look
-                           at no entries and to change none
-  --teach-rate RATE        updates a second that a HAProxy is sent at most, so that
-                           its traffic doesn't suffer; 125000 without it, 0 is as
-                           many as it takes
-  --max-updates-at-once N  updates that it is sent in one burst of these, as
-                           tune.peers.max-updates-at-once; 200 without it
-  --max-memory SIZE        the memory of the whole process, as in 512m or 2g.
-                           Where it is reached, entries that end first give way
-                           to new ones
-  --table-size NAME=SIZE   the entries of a table, as in t1=100k. Where it is
-                           full, entries that end first give way to new ones;
-                           with t1=100k,nopurge new ones are refused. May be
-                           repeated
-  --max-handshakes N       connections that are not through their handshake, 512
-                           without it. Where there is one more, the one that has
-                           waited longest is closed
-  --max-handshakes-per-address N
-                           those of one address, 64 without it
-  --max-sessions N         sessions at a time, and names that are remembered where
-                           every peer is welcome; 1024 without it
-  --max-tables N           tables that a peer may define, 1024 without it
-  --max-data-types N       data types of all of them, each element of an array
-                           counted; 16384 without it
-  --max-message SIZE       the longest message that a peer may send, from 1k to 1m;
-                           16k without it, as HAProxy's own tune.bufsize
-  --learn-rate N           new entries that a peer may add a second, from 1000 on;
-                           one that adds more over ten seconds is read from more
-                           slowly. 1000000 without it, 0 for any number
-  --log-level LEVEL        trace, debug, info, warn or error; info without it
-`
+With that file, -f haproxy.cfg -L peersd says where it listens, whom it dials, and
+which tables there are. SIGHUP, or ` + "`peersd raw reload`" + `, reads it again.
 
-// readFlags turns the arguments of serve into a Config.
-func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
+Every flag may be given in the environment instead: --max-memory 1g as
+PEERSD_MAX_MEMORY=1g. What may be repeated has spaces in between there. A flag beats
+the environment, and both beat the file.`
+
+func (a *app) serveCommand() *cobra.Command {
 	c := config.Default()
-	flags := newFlags("serve")
-	flags.value("L", func(s string) error {
-		c.Name = s
-		return config.CheckName(s)
-	})
-	flags.value("listen", func(s string) error {
-		c.Listen = append(c.Listen, s)
-		return config.CheckAddress(s)
-	})
-	flags.value("peer", func(s string) error {
-		p, err := config.ParsePeer(s)
-		c.Peers = append(c.Peers, p)
-		return err
-	})
-	flags.value("section", func(s string) error {
-		c.Section = s
-		return config.CheckSection(s)
-	})
-	flags.value("socket", func(s string) error {
-		c.Sockets = append(c.Sockets, s)
-		return config.CheckSocket(s)
-	})
-	flags.value("socket-mode", func(s string) (err error) {
-		c.SocketMode, err = config.ParseSocketMode(s)
-		return err
-	})
-	flags.value("socket-level", func(s string) (err error) {
-		c.SocketLevel, err = config.ParseSocketLevel(s)
-		return err
-	})
-	flags.value("teach-rate", func(s string) (err error) {
-		c.TeachRate, err = config.ParseTeachRate(s)
-		return err
-	})
-	flags.value("max-updates-at-once", func(s string) (err error) {
-		c.MaxUpdates, err = config.ParseMaxUpdates(s)
-		return err
-	})
-	flags.value("max-memory", func(s string) (err error) {
-		c.MaxMemory, err = config.ParseMemory(s)
-		return err
-	})
-	flags.value("table-size", func(s string) error {
-		name, limits, err := config.ParseTableSize(s)
-		if c.Limits == nil {
-			c.Limits = map[string]table.Limits{}
-		}
-		c.Limits[name] = limits
-		return err
-	})
-	limitFlags(flags, &c.PeerLimits)
-	flags.value("log-level", func(s string) (err error) {
-		c.LogLevel, err = config.ParseLevel(s)
-		return err
-	})
-	rest, err := flags.parse(fmt.Sprintf(serveHelp, config.DefaultSocket()), args, stdout)
-	if err != nil {
-		return nil, err
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "run the mirror",
+		Long:  serveHelp,
+		Example: `  peersd serve
+  peersd serve -f /etc/haproxy/haproxy.cfg -L peersd
+  peersd serve --section mypeers --peer lb1=10.0.0.1:10000 --peer lb2=10.0.0.2:10000`,
+		Args: takes(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
+				return err
+			}
+			return a.serve(c)
+		},
 	}
-	if len(rest) > 0 {
-		return nil, flags.misuse(fmt.Errorf("serve takes flags only, not %q", rest[0]))
+	serveFlags(cmd.Flags(), c)
+	return cmd
+}
+
+// load reads what the flags and the files say. What is to be said of the files goes to
+// stderr, as HAProxy says it.
+func (a *app) load(flags *config.Config) (*config.Config, error) {
+	c, messages, err := flags.Load()
+	for _, m := range messages {
+		fmt.Fprintln(a.stderr, m)
 	}
-	if err := c.Complete(); err != nil {
+	switch {
+	case errors.As(err, new(haproxycfg.Messages)):
+		return nil, refusedFiles(messages)
+	case err != nil:
 		return nil, usageError{err}
 	}
 	return c, nil
 }
 
-func serve(args []string, stdout io.Writer) error {
-	c, err := readFlags(args, stdout)
-	if err != nil {
-		return err
+// refusedFiles is the error that files can't be used; what is wrong with them was
+// said.
+func refusedFiles(messages haproxycfg.Messages) error {
+	if n := len(messages.Of(haproxycfg.Alert)); n != 1 {
+		return fmt.Errorf("the configuration has %d errors, see above; nothing of it is used", n)
 	}
-	log := newLogger(c.LogLevel)
-	listeners, err := listenAll(c.Listen, listen)
+	return errors.New("the configuration has an error, see above; nothing of it is used")
+}
+
+func (a *app) serve(flags *config.Config) error {
+	c, err := a.load(flags)
 	if err != nil {
-		return err
-	}
-	sockets, err := listenAll(c.Sockets, func(s string) (net.Listener, error) { return admin.Listen(s, c.SocketMode) })
-	if err != nil {
-		closeAll(listeners)
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
 	defer stop()
 	// A second signal ends it at once.
 	context.AfterFunc(ctx, stop)
-
-	started := time.Now()
-	tables := table.NewSet(c.Section, started)
-	limit(tables, c)
-	hub := peersync.New(peersync.Config{
-		Names: c.Names(), Peers: c.Peers, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Limits: c.PeerLimits, Log: log,
-	})
-	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Level: c.SocketLevel, Version: versionString(), Started: started, Log: log}
-	var wg sync.WaitGroup
-	wg.Go(func() { runtime.Serve(ctx, sockets...) })
-	log.Info().Str("version", versionString()).Strs("names", c.Names()).Strs("listen", c.Listen).
-		Strs("sockets", c.Sockets).Int("peers", len(c.Peers)).Msg("peersd is running")
-	err = hub.Run(ctx, listeners...)
-	stop()
-	wg.Wait()
-	log.Info().Msg("peersd has ended")
-	return err
-}
-
-// What of --max-memory is not for tables: otherMemory, for the program itself and
-// for sessions, and an eighth of the rest, for what the collector has yet to take
-// back. The collector knows of all but the program.
-const (
-	otherMemory   = 24 << 20
-	programMemory = 14 << 20 // of it
-)
-
-// collectAt is by how many percent memory may grow between two collections, 100 in
-// Go. There are hardly any pointers to follow here, so that a collection costs a
-// millisecond, and what isn't collected is memory that people see.
-const collectAt = 20
-
-func limit(tables *table.Set, c *config.Config) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-	}
-	if c.MaxMemory > 0 {
-		debug.SetMemoryLimit(c.MaxMemory - programMemory)
-		tables.LimitMemory((c.MaxMemory - otherMemory) / 8 * 7)
-	}
-	for name, l := range c.Limits {
-		tables.Limit(name, l)
-	}
-}
-
-// listenAll opens all addresses or none.
-func listenAll(addresses []string, open func(string) (net.Listener, error)) (all []net.Listener, err error) {
-	for _, a := range addresses {
-		l, err := open(a)
-		if err != nil {
-			closeAll(all)
-			return nil, err
-		}
-		all = append(all, l)
-	}
-	return all, nil
-}
-
-func closeAll(all []net.Listener) {
-	for _, l := range all {
-		l.Close()
-	}
-}
-
-// listen opens an address that peers reach us at.
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	m, err := newMirror(flags, c, newLogger(c.LogLevel))
 	if err != nil {
-		return nil, listenError(address, err)
+		return err
 	}
-	return l, nil
-}
-
-func listenError(address string, err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("can't listen on %s: the address is in use; end what uses it (another peersd?), or choose another one with --listen", address)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("can't listen on %s: this machine has no such address; choose another one with --listen", address)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("can't listen on %s: not permitted; choose a port from 1024 on with --listen", address)
-	}
-	return fmt.Errorf("can't listen on %s: %w; choose another address with --listen", address, errors.Unwrap(err))
+	return m.run(ctx, c, hangups)
 }
 
 // newLogger writes for people on a terminal, and JSON elsewhere.

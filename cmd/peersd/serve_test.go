@@ -92,7 +92,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // show runs `peersd show` against the daemon.
 func (d *daemon) show(args ...string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
-	code = run(append([]string{"show", "--socket", d.socket()}, args...), &out, &errs)
+	code = run(append(append([]string{"show"}, args...), "--socket", d.socket()), nil, &out, &errs)
 	return out.String(), errs.String(), code
 }
 
@@ -177,7 +177,7 @@ func TestNames(t *testing.T) {
 		{"HAProxy on this host, that we dial", "--peer " + host + "=127.0.0.1:9", host, "peersd", "200", ""},
 		{"the host's name, which is a peer's", "--peer " + host + "=127.0.0.1:9", host, host, "503", "start peersd with -L " + host},
 		{"our own name", "", "peersd", "peersd", "504", `the caller has our own name \"peersd\"`},
-		{"a peer that is not ours", "--peer lb1=127.0.0.1:9", "lb2", "peersd", "504", "add --peer lb2=ADDRESS:PORT"},
+		{"a peer that is not ours", "--peer lb1=127.0.0.1:9", "lb2", "peersd", "504", "--peer lb2=ADDRESS:PORT"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -413,7 +413,7 @@ func TestSockets(t *testing.T) {
 	}
 	for _, socket := range []string{d.socket(), host + ":9999"} {
 		var out, errs bytes.Buffer
-		if code := run([]string{"show", "--socket", socket, "table"}, &out, &errs); code != 0 {
+		if code := run([]string{"show", "table", "--socket", socket}, nil, &out, &errs); code != 0 {
 			t.Errorf("%s: code %d: %s", socket, code, errs.String())
 		}
 		if err := admin.Do(socket, "show env", io.Discard); err == nil || err.Error() != "Permission denied" {

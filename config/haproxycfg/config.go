@@ -21,6 +21,11 @@ type Options struct {
 	Environ []string
 	// HAProxy that conditions ask about.
 	HAProxy HAProxy
+	// Mirror reads the file as a peersd beside the HAProxy whose file it is. In the
+	// new form HAProxy wants the address of its own line on the bind line. So there
+	// our own server line may have an address, where we listen; and one without is
+	// that HAProxy's, which listens where the bind line says.
+	Mirror bool
 }
 
 // A Config is what haproxy.cfg says of peers and stick tables.
@@ -69,6 +74,7 @@ func parse(sources []source, o Options) (*Config, Messages) {
 		proxies:  map[string][]*proxy{},
 		defaults: map[string]*proxy{},
 		given:    o.LocalPeer,
+		mirror:   o.Mirror,
 	}
 	for _, s := range sources {
 		b.config.Files = append(b.config.Files, s.name)
@@ -103,6 +109,7 @@ type builder struct {
 	env    *environment
 	// given is the name of -L.
 	given      string
+	mirror     bool
 	unixPrefix string // of unix-bind
 	// shards is the last number of shards that any section had: HAProxy
 	// compares those of peers with it while it reads.

@@ -152,7 +152,7 @@ func (b *builder) peerLine(w words) {
 		return
 	}
 	options := 2
-	if old || !local {
+	if old || b.addressed(w, local) {
 		if w.at(2) == "" {
 			b.warn("'%s %s' : ignoring invalid peer definition (missing address:port); write %s NAME ADDRESS:PORT", w[0], p.Name, w[0])
 			return
@@ -170,6 +170,15 @@ func (b *builder) peerLine(w words) {
 	if b.optionsOf(p, w, options) && local && old {
 		b.listenAt(w[2])
 	}
+}
+
+// addressed reports whether a server line is to have an address: all have but the
+// local peer's. For a [Options.Mirror] it is as the line has it.
+func (b *builder) addressed(w words, local bool) bool {
+	if !b.mirror {
+		return !local
+	}
+	return strings.ContainsAny(b.env.expand(w.at(2)), ":/@")
 }
 
 func (b *builder) addressOf(p *Peer, w words) bool {

@@ -1,5 +1,7 @@
 package haproxycfg
 
+import "slices"
+
 // resolvePeers does for a peers section what has to wait for its last line.
 func (b *builder) resolvePeers(s *Peers) {
 	b.pos = s.Pos
@@ -14,12 +16,37 @@ func (b *builder) resolvePeers(s *Peers) {
 			s.Name, b.config.LocalPeer)
 		return
 	}
+	if b.mirror {
+		b.resolveOwner(s)
+	}
 	if s.Local.Address == nil && s.Listen != nil {
 		s.Local.Address = &s.Listen.Address
 	}
 	b.resolveNames(s)
 	b.resolveTLS(s)
 	b.resolveShards(s)
+}
+
+// resolveOwner sets apart where we listen and where the HAProxy does whose file it
+// is, if our own server line has an address.
+func (b *builder) resolveOwner(s *Peers) {
+	owner := s.Listen
+	if a := s.Local.Address; a != nil && !s.hasPeer {
+		s.Listen = &Bind{Pos: s.Local.Pos, Address: *a, Options: s.bind, TLS: newTLS(s.bind)}
+	} else {
+		owner = nil
+	}
+	s.Remote = slices.DeleteFunc(s.Remote, func(p *Peer) bool {
+		if p.Address == nil && owner != nil {
+			p.Address = &owner.Address
+		}
+		if p.Address != nil {
+			return false
+		}
+		b.pos = p.Pos
+		b.warn("'server %s' : ignoring invalid peer definition (missing address:port); write server %[1]s ADDRESS:PORT", p.Name)
+		return true
+	})
 }
 
 func (b *builder) resolveNames(s *Peers) {
