@@ -316,14 +316,14 @@ func TestClientThatDoesNotRead(t *testing.T) {
 // What a reload says, in the form of the master of HAProxy.
 func TestReload(t *testing.T) {
 	r := start(t)
-	if got := r.ask("reload"); got != "Success=1\n--\n[WARNING] parsing [x.cfg:1] : a\n\n" {
+	if got := r.ask("reload\n"); got != "Success=1\n--\n[WARNING] parsing [x.cfg:1] : a\n\n" {
 		t.Errorf("%q", got)
 	}
 	r.reload = func() (string, error) { return "[ALERT] parsing [x.cfg:1] : b\n", errors.New("an error") }
-	if got := r.ask("set severity-output number;reload"); got != "\n[3]: Success=0\n--\n[ALERT] parsing [x.cfg:1] : b\n\n" {
+	if got := r.ask("set severity-output number;reload\n"); got != "\n[3]: Success=0\n--\n[ALERT] parsing [x.cfg:1] : b\n\n" {
 		t.Errorf("%q", got)
 	}
-	if got := startAt(t, User).ask("reload"); got != "Permission denied\n\n" {
+	if got := startAt(t, User).ask("reload\n"); got != "Permission denied\n\n" {
 		t.Errorf("%q", got)
 	}
 }
