@@ -1,32 +1,22 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/peersd/peersd/admin"
-	"github.com/peersd/peersd/config/haproxycfg"
 	"github.com/peersd/peersd/internal/haproxytest"
 	"github.com/peersd/peersd/internal/testcert"
-	"github.com/peersd/peersd/internal/testkit"
-	peersync "github.com/peersd/peersd/sync"
-	"github.com/peersd/peersd/table"
-	"github.com/peersd/peersd/transport"
-	"github.com/rs/zerolog"
 )
 
 // The tests of TLS and of UNIX sockets have one HAProxy, lb1, and a peersd, each with
-// a haproxy.cfg of its own. peersd is in this process.
+// a haproxy.cfg of its own.
 
 // secureWithin is how long is waited for what has to come: HAProxy dials again after
 // seconds.
@@ -55,19 +45,17 @@ type couple struct {
 	t                   *testing.T
 	release             haproxytest.Release
 	dir                 string
+	file                string // haproxy.cfg of peersd
 	address, lb1Address string // that peersd listens on, and the HAProxy
-	checkName           func(net.Conn, string) error
 
 	lb1    hap
-	log    *testkit.Output
-	socket string
-	end    func()
+	daemon *daemon
 }
 
 func newCouple(t *testing.T, r haproxytest.Release, dir string) *couple {
 	host := haproxytest.Host(t)
-	return &couple{t: t, release: r, dir: dir, address: fmt.Sprint(host, ":", portPeersd), lb1Address: fmt.Sprint(host, ":", portLB),
-		log: &testkit.Output{}, socket: filepath.Join(dir, "s")}
+	return &couple{t: t, release: r, dir: dir, file: filepath.Join(dir, "haproxy.cfg"),
+		address: fmt.Sprint(host, ":", portPeersd), lb1Address: fmt.Sprint(host, ":", portLB)}
 }
 
 // startHAProxy starts lb1.
@@ -87,60 +75,20 @@ func (p *couple) restartHAProxy() {
 }
 
 // start starts peersd, as haproxy.cfg says it.
-func (p *couple) start(s side) {
+func (p *couple) start(s side, args ...string) {
 	p.t.Helper()
-	file := filepath.Join(p.dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(s.section(p.dir, "peersd", p.address, "lb1", p.lb1Address)), 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-	c, messages := haproxycfg.Read(haproxycfg.Options{Files: []string{file}, LocalPeer: "peersd"})
-	if err := messages.Err(); err != nil {
-		p.t.Fatal(err)
-	}
-	log := zerolog.New(p.log).Level(zerolog.DebugLevel)
-	lines, said := transport.New(c.Global, log, nil)
-	server, more := lines.Server(c.Peers[0].Listen)
-	client, evenMore := lines.Client(c.Peers[0].Remote[0])
-	if err := append(append(said, more...), evenMore...).Err(); err != nil {
-		p.t.Fatal(err)
-	}
-	in, err := server.Listen()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	socket, err := admin.Listen(p.socket, 0o600)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	tables := table.NewSet("mypeers", time.Now())
-	hub := peersync.New(peersync.Config{
-		Names: []string{"peersd"}, Tables: tables, Log: log, CheckName: p.checkName,
-		Peers: []peersync.Peer{{Name: "lb1", Address: p.lb1Address, Dialer: client}},
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	runtime := &admin.Server{Tables: tables, Hub: hub, Log: log}
-	var wg sync.WaitGroup
-	wg.Go(func() { runtime.Serve(ctx, socket) })
-	wg.Go(func() { hub.Run(ctx, in) })
-	p.end = sync.OnceFunc(func() {
-		cancel()
-		wg.Wait()
-	})
-	p.t.Cleanup(func() {
-		p.end()
-		if p.t.Failed() {
-			p.t.Logf("peersd wrote:\n%s", p.log)
-		}
-	})
+	p.write(s)
+	p.daemon = newDaemon(p.t, "", 0)
+	p.daemon.args = append([]string{"serve", "-f", p.file, "-L", "peersd", "--socket", p.daemon.socket, "--log-level", "debug"}, args...)
+	p.daemon.start()
 }
 
-// table is what peersd has.
-func (p *couple) table(name string) (haproxytest.Table, error) {
-	var b bytes.Buffer
-	if err := admin.Do(p.socket, "show table "+name, &b); err != nil {
-		return haproxytest.Table{}, err
+// write writes peersd's haproxy.cfg.
+func (p *couple) write(s side) {
+	p.t.Helper()
+	if err := os.WriteFile(p.file, []byte(s.section(p.dir, "peersd", p.address, "lb1", p.lb1Address)), 0o600); err != nil {
+		p.t.Fatal(err)
 	}
-	return haproxytest.ParseTable(b.String())
 }
 
 // mirrors: what the HAProxy has comes to peersd, and what is changed here to the
@@ -148,9 +96,9 @@ func (p *couple) table(name string) (haproxytest.Table, error) {
 func (p *couple) mirrors() {
 	p.t.Helper()
 	p.lb1.MustCommand(p.t, "set table mypeers/t1 key there data.gpc0 7")
-	same := func() error { return same("mypeers/t1", p.lb1, p) }
+	same := func() error { return same("mypeers/t1", p.lb1, p.daemon) }
 	eventually(p.t, secureWithin, "peersd has what the HAProxy has", same)
-	if err := admin.Do(p.socket, "set table mypeers/t1 key here data.gpc0 8", io.Discard); err != nil {
+	if err := admin.Do(p.daemon.socket, "set table mypeers/t1 key here data.gpc0 8", io.Discard); err != nil {
 		p.t.Fatal(err)
 	}
 	eventually(p.t, secureWithin, "the HAProxy has what peersd has", same)
@@ -168,7 +116,7 @@ func (p *couple) says(texts ...string) {
 	p.t.Helper()
 	for _, text := range texts {
 		eventually(p.t, secureWithin, fmt.Sprintf("the log says %q", text), func() error {
-			if !strings.Contains(p.log.String(), text) {
+			if !strings.Contains(p.daemon.log.String(), text) {
 				return errors.New("it does not")
 			}
 			return nil
@@ -332,12 +280,11 @@ func TestTLSRefused(t *testing.T) {
 			haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
 				k := newPKI(t)
 				p := newCouple(t, r, k.dir)
-				p.checkName = transport.CheckName
 				test.spoil(k)
 				p.startHAProxy(test.theirs)
-				p.start(test.ours)
+				p.start(test.ours, "--tls-names")
 				p.says(test.says...)
-				if strings.Contains(p.log.String(), "session established") {
+				if strings.Contains(p.daemon.log.String(), "session established") {
 					t.Error("there is a session")
 				}
 				test.mend(k, p)
@@ -366,7 +313,7 @@ func TestTLSRenewed(t *testing.T) {
 		// lb1 has a session, loses its certificate, and with the session all that it had.
 		k.revoke("peersd-has.crl", k.lb1)
 		p.lb1.MustCommand(t, "set table mypeers/t1 key still data.gpc0 9")
-		eventually(t, secureWithin, "the session is there", func() error { return same("mypeers/t1", p.lb1, p) })
+		eventually(t, secureWithin, "the session is there", func() error { return same("mypeers/t1", p.lb1, p.daemon) })
 		p.restartHAProxy()
 		p.says(`connection refused: not secure: the certificate of \"lb1\" was revoked at`, `can't connect securely: the certificate of \"lb1\" was revoked at`)
 		if got := p.lb1.MustTable(t, "mypeers/t1"); got.Used != 0 {
@@ -378,7 +325,7 @@ func TestTLSRenewed(t *testing.T) {
 		p.says("the file has changed and can't be used, what was read before stays in use: there is no X509 CRL in")
 		k.issue("lb1", testcert.Request{Name: "lb1"})
 		p.restartHAProxy()
-		eventually(t, secureWithin, "the HAProxy has its table back", func() error { return same("mypeers/t1", p.lb1, p) })
+		eventually(t, secureWithin, "the HAProxy has its table back", func() error { return same("mypeers/t1", p.lb1, p.daemon) })
 	})
 }
 
@@ -395,11 +342,11 @@ func TestTLSLesson(t *testing.T) {
 			for n := range atOnce {
 				fmt.Fprintf(&line, "set table mypeers/t1 key k%d data.gpc0 %d;", i+n, i+n)
 			}
-			if err := admin.Do(p.socket, line.String(), io.Discard); err != nil {
+			if err := admin.Do(p.daemon.socket, line.String(), io.Discard); err != nil {
 				t.Fatal(err)
 			}
 		}
-		same := func() error { return same("mypeers/t1", p.lb1, p) }
+		same := func() error { return same("mypeers/t1", p.lb1, p.daemon) }
 		eventually(t, secureWithin, "the HAProxy has all that was changed", same)
 		p.restartHAProxy()
 		p.lb1.MustCommand(t, "set table mypeers/t1 key meanwhile data.gpc0 1")
@@ -407,6 +354,50 @@ func TestTLSLesson(t *testing.T) {
 		if got := p.lb1.MustTable(t, "mypeers/t1").Used; got != entries+3 {
 			t.Errorf("%d entries, want %d", got, entries+3)
 		}
+	})
+}
+
+// A reload touches no session that the file has not changed, TLS or none; one that it
+// has changed is made again as it says now.
+func TestTLSReload(t *testing.T) {
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		k := newPKI(t)
+		p := newCouple(t, r, k.dir)
+		p.startHAProxy(mutual("lb1"))
+		ours := mutual("peersd")
+		p.start(ours)
+		p.mirrors()
+		sessions := func() string { return p.daemon.peerField("lb1", "new_conn") }
+		before := sessions()
+		reload := func(s side) {
+			t.Helper()
+			p.write(s)
+			if _, err := p.daemon.try("raw", "reload"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, s := range []side{ours, ours.with("ssl-min-ver TLSv1.2", ""), ours} {
+			reload(s)
+			p.lb1.MustCommand(t, "set table mypeers/t1 key "+fmt.Sprint("k", len(s.bind))+" data.gpc0 1")
+			eventually(t, secureWithin, "the session goes on", func() error { return same("mypeers/t1", p.lb1, p.daemon) })
+		}
+		if after := sessions(); after != before {
+			t.Errorf("%s sessions, and there were %s before", after, before)
+		}
+
+		// Not one that can't be read, nor one that the other end has nothing for.
+		k.write("broken.pem", []byte("broken"))
+		p.write(side{"ssl crt DIR/broken.pem", "ssl verify none"})
+		if out, err := p.daemon.try("raw", "reload"); err == nil || !strings.Contains(err.Error(), "there is no private key in "+filepath.Join(k.dir, "broken.pem")) {
+			t.Errorf("%s, %v", out, err)
+		}
+		if after := sessions(); after != before {
+			t.Errorf("%s sessions, and there were %s before", after, before)
+		}
+		reload(ours.with("", "verifyhost lb2"))
+		p.says(`can't connect securely: the certificate is not for \"lb2\"`)
+		reload(ours)
+		p.mirrors()
 	})
 }
 
@@ -446,24 +437,23 @@ func TestUnixSockets(t *testing.T) {
 				p := newCouple(t, r, newPKI(t).dir)
 				path := filepath.Join(p.dir, "p")
 				p.address, p.lb1Address = "unix@"+path, "unix@"+filepath.Join(p.dir, "l")
-				left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-				if err != nil {
-					t.Fatal(err)
+				p.start(test.ours)
+				p.daemon.kill()
+				if _, err := os.Lstat(path); err != nil {
+					t.Errorf("the socket of who was killed: %v", err)
 				}
-				left.SetUnlinkOnClose(false)
-				left.Close()
 				p.startHAProxy(test.theirs)
 				p.start(test.ours)
 				if info, err := os.Lstat(path); err != nil || info.Mode() != os.ModeSocket|0o600 {
 					t.Errorf("%v, %v", info.Mode(), err)
 				}
 				p.mirrors()
-				p.end()
+				p.daemon.stop()
 				if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 					t.Errorf("the socket is left behind: %v", err)
 				}
 				p.start(test.ours)
-				eventually(t, secureWithin, "the next peersd has what the HAProxy has", func() error { return same("mypeers/t1", p.lb1, p) })
+				eventually(t, secureWithin, "the next peersd has what the HAProxy has", func() error { return same("mypeers/t1", p.lb1, p.daemon) })
 			})
 		})
 	}

@@ -75,6 +75,12 @@ func (l *line) serverName() string {
 	return ""
 }
 
+// TLS reports whether connections are encrypted.
+func (c *Client) TLS() bool { return c.config != nil }
+
+// Verifies reports whether the peer has to show a certificate that is good.
+func (c *Client) Verifies() bool { return c.verifier != nil }
+
 // Dial connects to the peer. With TLS, the handshake is still to come.
 func (c *Client) Dial(ctx context.Context) (net.Conn, error) {
 	nc, err := dial(ctx, c.Address)
