@@ -87,7 +87,8 @@ var versionNames = []string{"SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"}
 
 const noVersion, defaultMin = 0, 3
 
-func versionNumber(i int) uint16 { return tls.VersionSSL30 + uint16(i) }
+// versionNumber is that of versionNames[i] on the wire.
+func versionNumber(i int) uint16 { return tls.VersionTLS10 - 1 + uint16(i) }
 
 // versions are those that the line speaks, from min to max.
 func (l *line) versions() (lowest, highest uint16) {
