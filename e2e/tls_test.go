@@ -372,7 +372,7 @@ func TestTLSReload(t *testing.T) {
 		reload := func(s side) {
 			t.Helper()
 			p.write(s)
-			if _, err := p.daemon.try("raw", "reload"); err != nil {
+			if err := admin.Do(p.daemon.socket, "reload", io.Discard); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -388,8 +388,10 @@ func TestTLSReload(t *testing.T) {
 		// Not one that can't be read, nor one that the other end has nothing for.
 		k.write("broken.pem", []byte("broken"))
 		p.write(side{"ssl crt DIR/broken.pem", "ssl verify none"})
-		if out, err := p.daemon.try("raw", "reload"); err == nil || !strings.Contains(err.Error(), "there is no private key in "+filepath.Join(k.dir, "broken.pem")) {
-			t.Errorf("%s, %v", out, err)
+		var said strings.Builder
+		err := admin.Do(p.daemon.socket, "reload", &said)
+		if err == nil || !strings.Contains(said.String()+err.Error(), "there is no private key in "+filepath.Join(k.dir, "broken.pem")) {
+			t.Errorf("%s, %v", &said, err)
 		}
 		if after := sessions(); after != before {
 			t.Errorf("%s sessions, and there were %s before", after, before)
@@ -397,7 +399,8 @@ func TestTLSReload(t *testing.T) {
 		reload(ours.with("", "verifyhost lb2"))
 		p.says(`can't connect securely: the certificate is not for \"lb2\"`)
 		reload(ours)
-		p.mirrors()
+		p.restartHAProxy()
+		eventually(t, secureWithin, "the HAProxy has its table back", func() error { return same("mypeers/t1", p.lb1, p.daemon) })
 	})
 }
 
