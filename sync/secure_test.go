@@ -106,7 +106,7 @@ type securedDialer struct {
 	handshake func(context.Context) error
 }
 
-func (d securedDialer) Dial(ctx context.Context) (net.Conn, error) {
+func (d *securedDialer) Dial(ctx context.Context) (net.Conn, error) {
 	nc, err := d.network.dial(ctx, "", "secret")
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func TestSecuredDial(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{}
 				l := n.listen("secret")
-				r := start(t, n, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1", Dialer: securedDialer{n, c.handshake}}}})
+				r := start(t, n, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1", Dialer: &securedDialer{n, c.handshake}}}})
 				defer r.stop()
 				if name == "good" {
 					p := answer(t, l)
@@ -152,7 +152,7 @@ func TestCallInSecuredDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
 		l := n.listen("secret")
-		r := start(t, n, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1", Dialer: securedDialer{n, lasting(3 * time.Second)}}}})
+		r := start(t, n, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1", Dialer: &securedDialer{n, lasting(3 * time.Second)}}}})
 		defer r.stop()
 		dialled := <-l.pipes
 		p := r.call("lb1")
