@@ -32,6 +32,7 @@ type running struct {
 	t      *testing.T
 	path   string
 	tables *table.Set
+	server *Server
 	stop   context.CancelFunc
 	ended  chan struct{}
 	reload func() (string, error)
@@ -60,6 +61,7 @@ func startAt(t *testing.T, level Level, more ...net.Listener) *running {
 	})
 	s := &Server{Level: level, Tables: r.tables, Hub: hub, Version: "1.2.3", Started: now, Reload: func() (string, error) { return r.reload() }, Log: zerolog.Nop()}
 	hub.SetListeners(uncalled{})
+	r.server = s
 	l, err := Listen(r.path, 0o600)
 	if err != nil {
 		t.Fatal(err)

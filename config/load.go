@@ -124,6 +124,9 @@ func dialable(a haproxycfg.Address) string {
 	if a.Family != haproxycfg.TCP {
 		return a.String()
 	}
+	if a.V4 && a.Host == "" {
+		a.Host = "0.0.0.0"
+	}
 	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
 

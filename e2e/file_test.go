@@ -236,3 +236,31 @@ func (s *oneFile) reload(i int) {
 }
 
 func (s *oneFile) logged(what string) int { return strings.Count(s.d.log.String(), what) }
+
+// The new form, in which HAProxy has its own address on the bind line, and peersd on its
+// server line.
+func TestSharedFileOfServers(t *testing.T) {
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		s := share(t)
+		s.write(fmt.Sprintf(`peers mypeers
+    bind %[1]s:%[2]d
+    server lb1
+    server peersd %[1]s:%[3]d
+    table t1 type string len 64 size 1k expire 1h store gpc0
+`, s.host, portLB, portPeersd))
+		s.d.start()
+		lb1 := s.haproxy(r, "lb1")
+		eventually(t, patience, "the lesson of lb1", func() error { return s.d.established("lb1") })
+		lb1.MustCommand(t, "set table mypeers/t1 key k data.gpc0 1")
+		eventually(t, patience, "the entry", func() error { return has(s.d, "mypeers/t1", 1) })
+		lb1.Kill()
+		eventually(t, patience, "it is dialled where the bind line says", func() error {
+			if !strings.Contains(s.d.log.String(), fmt.Sprintf(`"address":"%s:%d"`, s.host, portLB)) {
+				return fmt.Errorf("the log does not say so:\n%s", s.d.log)
+			}
+			return nil
+		})
+		lb1 = restartHAProxy(t, lb1)
+		eventually(t, 2*time.Second, "lb1 has it back", func() error { return same("mypeers/t1", hap{lb1}, s.d) })
+	})
+}

@@ -2,10 +2,13 @@ package peersync
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/peersd/peersd/protocol"
+	"github.com/peersd/peersd/table"
 )
 
 // A Declared is a table as haproxy.cfg has it: it is there without a peer that
@@ -18,24 +21,35 @@ type Declared struct {
 // declare makes tables those that are declared, in the place of those before.
 // h.setting is held.
 func (h *Hub) declare(tables []Declared) {
-	now := time.Now()
+	now, were := time.Now(), h.declared()
 	is := map[string]Declared{}
 	for _, d := range tables {
-		name := d.Definition.Name
-		is[name] = d
-		was := h.declared()[name]
-		if was.Definition != nil {
-			h.shapes.forgetTable(was.Where, name)
-		}
-		h.shapes.note(d.Where, h.tables.Define(now, was.Definition, d.Definition))
+		is[d.Definition.Name] = d
 	}
-	for name, was := range h.declared() {
-		if is[name].Definition == nil {
-			h.shapes.forgetTable(was.Where, name)
-			h.tables.Retract(was.Definition)
+	for name, was := range were {
+		h.shapes.forgetTable(was.Where, name)
+		if _, ok := is[name]; !ok {
+			h.tables.Retract(was.Definition) // first, for room
 		}
+	}
+	var refused []string
+	for _, d := range tables {
+		name := d.Definition.Name
+		was, known := were[name]
+		if h.tables.Define(now, was.Definition, d.Definition) == nil {
+			refused = append(refused, d.Where)
+			if !known {
+				delete(is, name)
+				continue
+			}
+			is[name], d = was, was
+		}
+		h.shapes.note(d.Where, name, table.KeySpec(d.Definition.KeyType, d.Definition.KeyLen))
 	}
 	h.declarations.Store(&is)
+	if len(refused) > 0 {
+		h.log.Warn().Int("tables", len(refused)).Msgf("there is no room for tables that are declared in %s; raise --max-memory", listed(refused))
+	}
 }
 
 // declared are the tables that are declared, by name. It is not to be written to.
@@ -44,6 +58,15 @@ func (h *Hub) declared() map[string]Declared {
 		return *d
 	}
 	return nil
+}
+
+// declarers are the lines of tables that are declared.
+func (h *Hub) declarers() (all []Definer) {
+	d := h.declared()
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		all = append(all, Definer{d[name].Where, d[name].Definition})
+	}
+	return all
 }
 
 // otherwise says how a peer's definition of a table differs from what is declared,
@@ -56,7 +79,7 @@ func (d Declared) otherwise(is *protocol.Definition) string {
 	var all []string
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if was.Expire != is.Expire {
-		say("expire %s in place of %s", milliseconds(is.Expire), milliseconds(was.Expire))
+		say("expire %s in place of %s", lifetime(is.Expire), lifetime(was.Expire))
 	}
 	for t := range protocol.DataType(protocol.NumDataTypes) {
 		has, should := is.Types&(1<<t) != 0, was.Types&(1<<t) != 0
@@ -75,9 +98,9 @@ func (d Declared) otherwise(is *protocol.Definition) string {
 	return strings.Join(all, ", ")
 }
 
-func milliseconds(ms uint32) string {
+func lifetime(ms uint32) string {
 	if ms == 0 {
 		return "none"
 	}
-	return (time.Duration(ms) * time.Millisecond).String()
+	return milliseconds(ms)
 }

@@ -1,6 +1,7 @@
 package peersync
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,5 +78,28 @@ func TestDeclaredOtherwise(t *testing.T) {
 		time.Sleep(time.Second)
 		r.expectLog("the peer defines the table otherwise than haproxy.cfg:7 declares it: expire 1m0s in place of 1s; make their lines equal")
 		r.expectLog(`but \"integer\" on haproxy.cfg:8: HAProxy drops`)
+	})
+}
+
+// Tables that there is no room for are left out, and told of.
+func TestNoRoomForDeclared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, &network{}, Config{})
+		defer r.stop()
+		r.tables.LimitMemory(1)
+		var many []Declared
+		for i := range 1000 {
+			many = append(many, Declared{definition(fmt.Sprint("t", i), 0), fmt.Sprint("haproxy.cfg:", i)})
+		}
+		r.Apply(Config{Names: []string{"peersd"}, Declared: many})
+		n := len(r.tables.Tables())
+		if n == 0 || n == len(many) {
+			t.Errorf("%d tables", n)
+		}
+		r.expectLog("there is no room for tables that are declared in haproxy.cfg:" + fmt.Sprint(n))
+		r.Apply(Config{Names: []string{"peersd"}, Declared: many[len(many)-1:]})
+		if n := len(r.tables.Tables()); n != 1 {
+			t.Errorf("%d tables are left, not the one that is declared now", n)
+		}
 	})
 }

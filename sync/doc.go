@@ -10,7 +10,7 @@
 // connection, and what is remembered of the peer between two. Peers and listeners may
 // come and go while it runs: [Hub.Apply], [Hub.SetMembers], [Hub.SetListeners].
 //
-// Lock order: Hub.setting, then link.mu, then conn.mu, then what is taken last and held for a few
-// instructions: Hub.mu, handshakes.mu, shapes.mu, the locks of package table, and
-// a limit's after any of them. No lock is held across I/O.
+// Lock order: Hub.setting, then link.mu, then conn.mu, then what is taken last and
+// held for a few instructions: Hub.mu, handshakes.mu, misnamed.mu, shapes.mu, the
+// locks of package table, and a limit's after any of them. No lock is held across I/O.
 package peersync

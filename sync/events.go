@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/peersd/peersd/sync/session"
-	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
 )
 
@@ -32,6 +31,9 @@ func (c *conn) notify(e session.Event) {
 		if e.UpToDate {
 			l.stale.Store(false)
 			l.hub.learned()
+			c.partial = time.Time{}
+		} else if c.partial.IsZero() {
+			c.partial = time.Now()
 		}
 		l.expected.Store(0) // who has waited for that asks the others then
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson learned")
@@ -97,7 +99,7 @@ func (c *conn) defined(e session.Event) {
 	if d := c.link.hub.declared()[e.Definition.Name]; d.otherwise(e.Definition) != "" {
 		log.Warn().Msgf("the peer defines the table otherwise than %s declares it: %s; make their lines equal", d.Where, d.otherwise(e.Definition))
 	}
-	if others := c.link.hub.shapes.note(c.link.name, e.Table); len(others) > 0 {
+	if others := c.link.hub.shapes.note(c.link.name, e.Table.Name(), e.Table.KeySpec()); len(others) > 0 {
 		log.Warn().Msgf("the table is %q here, but %s: HAProxy drops the other's updates in silence; make the type and len of their stick-table lines equal",
 			e.Table.KeySpec(), strings.Join(others, " and "))
 	}
@@ -125,21 +127,21 @@ type shapes struct {
 	specs map[string]map[string]string // by table name, by peer
 }
 
-// note takes down that peer defines t, and returns who defines it otherwise, a
-// clause each.
-func (s *shapes) note(peer string, t *table.Table) (others []string) {
+// note takes down by which keys a peer, or a line of a file, defines a table, and
+// returns who does so by others, a clause each.
+func (s *shapes) note(peer, name, spec string) (others []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.specs == nil {
 		s.specs = map[string]map[string]string{}
 	}
-	if s.specs[t.Name()] == nil {
-		s.specs[t.Name()] = map[string]string{}
+	if s.specs[name] == nil {
+		s.specs[name] = map[string]string{}
 	}
-	s.specs[t.Name()][peer] = t.KeySpec()
-	for p, spec := range s.specs[t.Name()] {
-		if spec != t.KeySpec() {
-			others = append(others, fmt.Sprintf("%q on %s", spec, p))
+	s.specs[name][peer] = spec
+	for p, other := range s.specs[name] {
+		if other != spec {
+			others = append(others, fmt.Sprintf("%q on %s", other, p))
 		}
 	}
 	slices.Sort(others)

@@ -55,6 +55,7 @@ type Hub struct {
 	refusals zerolog.Logger
 
 	handshakes handshakes
+	misnamed   misnamed
 
 	setting      sync.Mutex // one Apply or SetMembers at a time, and taken before all others
 	declarations atomic.Pointer[map[string]Declared]

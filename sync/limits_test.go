@@ -64,6 +64,7 @@ func TestSilentConnections(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			p := r.connect()
 			p.run()
+			synctest.Wait() // it is waited for before the next one comes
 			all = append(all, p)
 			r.call(fmt.Sprint("lb", i)).expect("200")
 		}

@@ -214,11 +214,11 @@ func (l *link) end(why goodbye) {
 	if l.cancelDial != nil {
 		l.cancelDial()
 	}
-	if l.attempt != nil {
-		l.attempt.giveUp()
-	}
-	c := l.conn
+	a, c := l.attempt, l.conn
 	l.mu.Unlock()
+	if a != nil {
+		a.giveUp()
+	}
 	if c != nil {
 		c.leave(why)
 		<-c.done

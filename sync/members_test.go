@@ -3,9 +3,11 @@ package peersync
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -295,5 +297,66 @@ func TestApply(t *testing.T) {
 		b.expect("")
 		a.expectOver(false)
 		r.expectLimit("--max-sessions", 1, 1)
+	})
+}
+
+// Sources that change at the same time, all the time, leave what is so in the end, and
+// nothing of what was meanwhile.
+func TestMembersInConfusion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{}
+		la := n.listen("a:1")
+		r := start(t, n, Config{Peers: []Peer{peer("a")}})
+		defer r.stop()
+		a := answer(t, la)
+		a.status(protocol.StatusSuccess)
+		over := make(chan struct{})
+		for i := range 10 { // p0 to p9 answer, p10 to p19 don't
+			l := n.listen(fmt.Sprintf("p%d:1", i))
+			go func() {
+				for {
+					select {
+					case c := <-l.pipes:
+						p := newRemote(t, c)
+						go c.Write([]byte("200\n"))
+						p.run()
+					case <-over:
+						return
+					}
+				}
+			}()
+		}
+		var wg sync.WaitGroup
+		for source := range 4 {
+			random := rand.New(rand.NewPCG(uint64(source), 1))
+			wg.Go(func() {
+				for range 200 {
+					var m Members
+					for range random.IntN(10) {
+						m.Peers = append(m.Peers, Peer{Name: fmt.Sprint("p", random.IntN(20)), Address: fmt.Sprintf("p%d:1", random.IntN(20))})
+					}
+					r.SetMembers(fmt.Sprint(source), m)
+					time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
+				}
+				r.SetMembers(fmt.Sprint(source), Members{})
+			})
+		}
+		var beats sync.WaitGroup
+		beats.Go(func() {
+			for !isClosed(over) {
+				a.say(protocol.Heartbeat)
+				time.Sleep(time.Second)
+			}
+		})
+		wg.Wait()
+		time.Sleep(5 * time.Second)
+		close(over)
+		beats.Wait()
+		if names := r.names(); names != "a" {
+			t.Errorf("in the end there are %s", names)
+		}
+		if s := r.status("a"); s.Sessions != 1 || !s.Established {
+			t.Errorf("a: %+v", s)
+		}
 	})
 }

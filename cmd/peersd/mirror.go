@@ -121,8 +121,8 @@ func (m *mirror) reload() (said string, err error) {
 	}
 	m.flags.Transport = c.Transport
 	m.tables.SetLimits(c.Limits)
+	m.hub.Apply(m.hubConfig(c)) // who comes to an address that is new is to be known
 	m.listen(c, opened)
-	m.hub.Apply(m.hubConfig(c))
 	m.log.Info().Strs("names", c.Names()).Strs("listen", c.Listen).Int("peers", len(c.Peers)).Int("tables", len(c.Declared)).Msg("reloaded")
 	return said, nil
 }

@@ -35,7 +35,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolP("help", "h", false, "this help")
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.stdout.Write(appendHelp(nil, cmd)) })
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, flagError(err)) })
-	root.AddCommand(a.serveCommand(), a.checkCommand(), a.showCommand(), a.setCommand(), a.clearCommand(), a.importCommand(), a.exportCommand(), a.rawCommand(), a.completionCommand(), a.manCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.checkCommand(), a.showCommand(), a.setCommand(), a.clearCommand(), a.importCommand(), a.exportCommand(), a.watchCommand(), a.doctorCommand(), a.topCommand(), a.rawCommand(), a.completionCommand(), a.manCommand(), a.versionCommand())
 	root.SetHelpCommand(a.helpCommand(root))
 	return root
 }

@@ -322,3 +322,34 @@ func checkConfig(t *testing.T, c *Config) {
 	}
 	_ = (&Report{Config: c}).String()
 }
+
+// Beside the HAProxy whose file it is, in the new form: where we listen, and where that
+// one and others do.
+func TestMirror(t *testing.T) {
+	for name, c := range map[string]struct{ lines, listen, remote string }{
+		"our line has an address":          {"bind *:1\n server lb1\n server lb2 127.0.0.2:2\n server peersd 127.0.0.1:3", "127.0.0.1:3", "lb1 *:1 lb2 127.0.0.2:2"},
+		"with options":                     {"server peersd 127.0.0.1:3 shard 1\n server lb1 shard 2\n bind 127.0.0.9:1", "127.0.0.1:3", "lb1 127.0.0.9:1"},
+		"a UNIX socket":                    {"bind 127.0.0.9:1\n server lb1\n server peersd /run/peersd", "unix@/run/peersd", "lb1 127.0.0.9:1"},
+		"it has none":                      {"bind 127.0.0.9:1\n server lb1\n server lb2 127.0.0.2:2\n server peersd", "127.0.0.9:1", "lb2 127.0.0.2:2"},
+		"there is no bind line":            {"server lb1\n server peersd 127.0.0.1:3", "127.0.0.1:3", ""},
+		"an address in a variable":         {"bind 127.0.0.9:1\n server lb1\n server peersd ${AT}", "127.0.0.1:5", "lb1 127.0.0.9:1"},
+		"the old form is as it always was": {"peer lb1 127.0.0.1:1\n peer peersd 127.0.0.1:3", "127.0.0.1:3", "lb1 127.0.0.1:1"},
+	} {
+		config, messages := parse([]source{{"haproxy.cfg", "peers p\n " + c.lines + "\n"}}, Options{LocalPeer: "peersd", Environ: []string{"AT=127.0.0.1:5"}, Mirror: true})
+		if config == nil {
+			t.Errorf("%s: %v", name, messages)
+			continue
+		}
+		var remote []string
+		for _, p := range config.Peers[0].Remote {
+			remote = append(remote, p.Name, p.Address.String())
+		}
+		if l := config.Peers[0].Listen.Address.String(); l != c.listen || strings.Join(remote, " ") != c.remote {
+			t.Errorf("%s: it listens on %s, and there are %q", name, l, remote)
+		}
+	}
+	// HAProxy takes no address there.
+	if _, messages := readText("peers p\n bind 127.0.0.1:1\n server lb1 127.0.0.1:1\n"); messages.Err() == nil {
+		t.Error("an address on the local peer's server line is taken")
+	}
+}

@@ -65,7 +65,10 @@
 // without it HAProxy removes the section, with a warning. default-server counts
 // for the lines behind it and adds up, default-bind for the one listener wherever
 // it stands. In the old form the listener has TLS where default-bind says so, not
-// by the options of the peer line. A shard above the number of shards is left
+// by the options of the peer line. Where peersd reads the file, [Options.Mirror], its own
+// server line may have an address, which HAProxy forbids; a server line without one is
+// then that of the HAProxy whose file it is, which listens where the bind line says. A
+// shard above the number of shards is left
 // out, with a warning.
 //
 // # Tables
