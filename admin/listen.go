@@ -1,13 +1,13 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
-	"syscall"
+
+	"github.com/peersd/peersd/internal/unixsocket"
 )
 
 // IsTCP reports whether the name of a socket is an address and not a path: there is
@@ -31,26 +31,9 @@ func Listen(socket string, mode os.FileMode) (net.Listener, error) {
 	if IsTCP(socket) {
 		return listenTCP(socket)
 	}
-	l, err := listenUnix(socket, mode)
-	if err == nil {
-		return l, nil
-	}
-	c, dialErr := net.Dial("unix", socket)
-	if dialErr == nil {
-		c.Close()
-		return nil, fmt.Errorf("the socket %s is in use by another process; choose another one with --socket", socket)
-	}
-	if info, statErr := os.Lstat(socket); statErr == nil && info.Mode().Type() != os.ModeSocket {
-		return nil, fmt.Errorf("%s is no socket; choose another path with --socket", socket)
-	}
-	if errors.Is(dialErr, syscall.ECONNREFUSED) {
-		if err := os.Remove(socket); err != nil {
-			return nil, fmt.Errorf("can't replace the old socket: %w", err)
-		}
-		l, err = listenUnix(socket, mode)
-	}
+	l, err := unixsocket.Listen(socket, unixsocket.Ours(mode))
 	if err != nil {
-		return nil, cannotOpen(socket, err)
+		return nil, fmt.Errorf("%w; choose another one with --socket", err)
 	}
 	return l, nil
 }
@@ -75,27 +58,6 @@ func listenTCP(address string) (net.Listener, error) {
 	l, err := net.ListenTCP("tcp", a)
 	if err != nil {
 		return nil, cannotOpen(address, err)
-	}
-	return l, nil
-}
-
-// listenUnix gives the socket its mode before it has a name, so that nobody whom it
-// keeps out can connect in between; and after that, what the umask took of it.
-func listenUnix(path string, mode os.FileMode) (net.Listener, error) {
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		if cerr := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(mode)) }); cerr != nil {
-			return cerr
-		}
-		return err
-	}}
-	l, err := lc.Listen(context.Background(), "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		l.Close()
-		return nil, err
 	}
 	return l, nil
 }

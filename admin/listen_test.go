@@ -29,7 +29,7 @@ func TestListen(t *testing.T) {
 		"new":         "",
 		"stale":       "",
 		"in-use":      "is in use by another process; choose another one with --socket",
-		"file":        "is no socket; choose another path with --socket",
+		"file":        "is no socket; choose another one with --socket",
 		"nowhere/new": "no such file or directory; choose another one with --socket",
 	} {
 		t.Run(name, func(t *testing.T) {

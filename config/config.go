@@ -19,6 +19,7 @@ import (
 	"github.com/peersd/peersd/config/haproxycfg"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
+	"github.com/peersd/peersd/transport"
 	"github.com/rs/zerolog"
 )
 
@@ -50,6 +51,15 @@ type Config struct {
 	Name string
 	// Listen are the addresses that peers reach us at.
 	Listen []string
+	// Server is how our own line of Files says that we listen; the zero value says
+	// nothing. Transport is what it and the peers' Dialers come of, and before
+	// [Config.Load] that of the one before it; what becomes of files of theirs is
+	// told in Log.
+	Server    *transport.Server
+	Transport *transport.Transport
+	Log       zerolog.Logger
+	// TLSNames is set where a caller has to have its name in its certificate.
+	TLSNames bool
 	// Peers that are known by name, and who else may come: without any peer, every
 	// name from this machine may.
 	Peers []peersync.Peer
@@ -112,6 +122,12 @@ func (c *Config) Complete() error {
 	}
 	c.MaxUpdates = cmp.Or(c.MaxUpdates, DefaultMaxUpdates)
 	c.Allow.Trusted = len(c.Peers) == 0
+	if c.Server == nil {
+		c.Server = &transport.Server{}
+	}
+	if c.TLSNames && !c.Server.Verifies() {
+		return errors.New("--tls-names goes by certificates, and nobody has to show one; write ssl, ca-file and verify required on our bind line in haproxy.cfg")
+	}
 	if err := c.closed(); err != nil {
 		return err
 	}
@@ -133,12 +149,12 @@ func (c *Config) Complete() error {
 
 // closed reports that whoever is on the network might come.
 func (c *Config) closed() error {
-	if len(c.Peers) > 0 || c.Allow.Any || len(c.Allow.Names) > 0 || len(c.Allow.From) > 0 {
+	if c.Server.Verifies() || len(c.Peers) > 0 || c.Allow.Any || len(c.Allow.Names) > 0 || len(c.Allow.From) > 0 {
 		return nil
 	}
 	for _, address := range c.Listen {
-		host, _, _ := net.SplitHostPort(address)
-		if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
+		host, _, err := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); err == nil && host != "localhost" && !ip.IsLoopback() { // a UNIX socket is no address
 			return fmt.Errorf("%s is open to the network, and nothing says who may come: name the peers by -f haproxy.cfg or --peer, or say --allow NAME, --allow NETWORK, or --allow-any", address)
 		}
 	}

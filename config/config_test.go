@@ -12,6 +12,7 @@ import (
 	"github.com/peersd/peersd/admin"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
+	"github.com/peersd/peersd/transport"
 	"github.com/rs/zerolog"
 )
 
@@ -27,6 +28,7 @@ func TestCompleteDefaults(t *testing.T) {
 	}
 	want := Config{
 		Listen:     []string{"127.0.0.1:10001"},
+		Server:     &transport.Server{},
 		Section:    "peers",
 		Sockets:    []string{"/run/user/1000/peersd.sock"},
 		SocketMode: 0o600,
@@ -44,6 +46,7 @@ func TestCompleteKeepsWhatIsSaid(t *testing.T) {
 		Name:        "X",
 		MaxUpdates:  7,
 		Listen:      []string{"10.0.0.1:1", "10.0.0.2:1"},
+		Server:      &transport.Server{},
 		Peers:       []peersync.Peer{{Name: "lb1", Address: "10.0.0.3:1"}, {Name: "lb2", Address: "10.0.0.3:1"}},
 		Section:     "mypeers",
 		Sockets:     []string{"/tmp/s", "127.0.0.1:9999"},

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/peersd/peersd/transport"
 )
 
 // String is what the daemon would do, as a person reads it. c was loaded.
@@ -13,13 +15,14 @@ func (c *Config) String() string {
 	fmt.Fprintf(&b, "name %s\n", strings.Join(c.names, ", "))
 	fmt.Fprintf(&b, "peers section %s\n", c.Section)
 	for _, l := range c.Listen {
-		fmt.Fprintf(&b, "listen %s\n", l)
+		fmt.Fprintf(&b, "listen %s%s\n", l, describeTLS(c.Server.TLS(), c.Server.Verifies()))
 	}
 	for _, p := range c.Peers {
 		if p.Address == "" {
 			fmt.Fprintf(&b, "accept %s\n", p.Name)
 		} else {
-			fmt.Fprintf(&b, "dial and accept %s %s\n", p.Name, p.Address)
+			client, ok := p.Dialer.(*transport.Client)
+			fmt.Fprintf(&b, "dial and accept %s %s%s\n", p.Name, p.Address, describeTLS(ok && client.TLS(), ok && client.Verifies()))
 		}
 	}
 	c.describeAllowed(&b)
@@ -39,13 +42,30 @@ func (c *Config) String() string {
 	return b.String()
 }
 
+// describeTLS says which TLS there is.
+func describeTLS(some, verified bool) string {
+	switch {
+	case verified:
+		return " ssl verify required"
+	case some:
+		return " ssl"
+	}
+	return ""
+}
+
 // describeAllowed says who may come besides.
 func (c *Config) describeAllowed(b *strings.Builder) {
+	if c.TLSNames {
+		fmt.Fprintln(b, "accept names that are in the caller's certificate only")
+	}
 	if c.Allow.Any {
 		fmt.Fprintln(b, "accept anybody")
 		return
 	}
-	if c.Allow.Trusted {
+	switch {
+	case c.Allow.Trusted && c.Server.Verifies():
+		fmt.Fprintln(b, "accept any name from this machine, and from elsewhere with a certificate that was verified")
+	case c.Allow.Trusted:
 		fmt.Fprintln(b, "accept any name from this machine")
 	}
 	for _, name := range c.Allow.Names {

@@ -11,6 +11,7 @@ import (
 	"github.com/peersd/peersd/config/haproxycfg"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
+	"github.com/peersd/peersd/transport"
 )
 
 // Load returns how the daemon is to run: what the flags say, which is c and stays as
@@ -46,6 +47,9 @@ func (c *Config) readFiles() haproxycfg.Messages {
 	}
 	r := fileReader{c, file, messages}
 	c.Name = file.LocalPeer
+	lines, said := transport.New(file.Global, c.Log, c.Transport)
+	c.Transport = lines
+	r.messages = append(r.messages, said...)
 	if s := r.section(); s != nil {
 		c.Section, c.Source = s.Name, s
 		r.listen(s)
@@ -99,23 +103,27 @@ func (r *fileReader) section() (ours *haproxycfg.Peers) {
 	return ours
 }
 
-// listen is where our own line says, if no flag does.
+// listen is where our own line says, if no flag does, and how.
 func (r *fileReader) listen(s *haproxycfg.Peers) {
+	if s.Listen != nil {
+		server, said := r.Transport.Server(s.Listen)
+		r.Server, r.messages = server, append(r.messages, said...)
+	}
 	switch {
 	case len(r.Listen) > 0:
 	case s.Listen == nil:
 		r.alert(s.Local.Pos, "nothing says where '%s' listens; add a bind line to the peers section, or give --listen ADDRESS:PORT", r.Name)
-	case s.Listen.TLS.Enabled:
-		r.alert(s.Listen.Pos, "'ssl' is not for this version; listen without, or give --listen ADDRESS:PORT")
-	case s.Listen.Address.Family != haproxycfg.TCP:
-		r.alert(s.Listen.Pos, "'%v' is not for this version; write ADDRESS:PORT, or give --listen ADDRESS:PORT", s.Listen.Address)
 	default:
 		r.Listen = []string{dialable(s.Listen.Address)}
 	}
 }
 
-// dialable is an address as package net wants it.
+// dialable is an address as package net wants it, or, where it is no TCP port, as
+// HAProxy does.
 func dialable(a haproxycfg.Address) string {
+	if a.Family != haproxycfg.TCP {
+		return a.String()
+	}
 	if a.V4 && a.Host == "" {
 		a.Host = "0.0.0.0"
 	}
@@ -123,11 +131,13 @@ func dialable(a haproxycfg.Address) string {
 }
 
 // beside is where a HAProxy on this machine is found that listens on all addresses.
-func beside(a haproxycfg.Address) string {
+func beside(a haproxycfg.Address) haproxycfg.Address {
 	if a.V6 || a.Host == "::" {
-		return net.JoinHostPort("::1", strconv.Itoa(a.Port))
+		a.Host = "::1"
+	} else {
+		a.Host = "127.0.0.1"
 	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port))
+	return a
 }
 
 // peers are the lines of others; --peer beats a line of the same name.
@@ -137,19 +147,27 @@ func (r *fileReader) peers(s *haproxycfg.Peers) {
 			continue
 		}
 		to := peersync.Peer{Name: p.Name}
-		switch a := p.Address; {
-		case p.TLS.Enabled:
-			r.alert(p.Pos, "'ssl' of '%s' is not for this version; give --peer %[1]s=ADDRESS:PORT where it listens without", p.Name)
-		case a.Family != haproxycfg.TCP:
-			r.alert(p.Pos, "'%v' of '%s' is not for this version; give --peer %[2]s=ADDRESS:PORT", *a, p.Name)
+		switch a := *p.Address; {
 		case a.Wildcard() && r.Sidecar:
-			to.Address = beside(*a)
+			r.dial(&to, p, beside(a))
 		case a.Wildcard():
 			r.say(haproxycfg.Warning, p.Pos, "'%s' listens on all addresses of its machine, which can't be dialled: it has to come by itself; give --sidecar if it is on this machine, or --peer %[1]s=ADDRESS:PORT", p.Name)
 		default:
-			to.Address = dialable(*a)
+			r.dial(&to, p, a)
 		}
 		r.Peers = append(r.Peers, to)
+	}
+}
+
+// dial sets how a peer is dialled: as its line says, but at that address.
+func (r *fileReader) dial(to *peersync.Peer, p *haproxycfg.Peer, a haproxycfg.Address) {
+	line := *p
+	line.Address = &a
+	client, said := r.Transport.Client(&line)
+	r.messages = append(r.messages, said...)
+	to.Address = dialable(a)
+	if client.TLS() || a.Family != haproxycfg.TCP {
+		to.Dialer = client
 	}
 }
 

@@ -89,9 +89,7 @@ func TestLoadRefuses(t *testing.T) {
 		text, want string
 		line       int
 	}{
-		"a UNIX socket":       {"peers p\n peer lb1 unix@/x\n peer peersd 127.0.0.1:1\n", "give --peer lb1=ADDRESS:PORT", 2},
-		"our own":             {"peers p\n peer peersd unix@/x\n", "give --listen ADDRESS:PORT", 2},
-		"TLS":                 {"peers p\n peer lb1 127.0.0.1:1 ssl verify none\n peer peersd 127.0.0.1:1\n", "'ssl' of 'lb1'", 2},
+		"a certificate":       {"peers p\n peer lb1 127.0.0.1:1 ssl verify none crt /nowhere\n peer peersd 127.0.0.1:1\n", "can't read the certificate /nowhere", 2},
 		"nowhere to listen":   {"peers p\n server peersd\n", "nothing says where 'peersd' listens", 2},
 		"no section":          {"backend b\n", "no peers section in use", 0},
 		"nobody of that name": {"peers p\n peer lb1 127.0.0.1:1\n", "has a line for 'peersd'", 0},

@@ -21,9 +21,9 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	nc.SetDeadline(time.Now().Add(handshakeTimeout))
-	hello, rest, err := readHello(nc)
+	hello, rest, err := greet(ctx, nc)
 	if err == nil {
-		err = h.judge(hello)
+		err = h.judge(nc, hello)
 	}
 	var l *link
 	if err == nil {
@@ -124,12 +124,31 @@ func (l *link) elsewhere(in net.Conn) bool {
 // errNoHello: the connection was closed before a byte came.
 var errNoHello = errors.New("closed before its hello was complete")
 
+// greet returns the hello of a connection that was accepted, and what came behind it.
+func greet(ctx context.Context, nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
+	switch err := secure(ctx, nc); {
+	case errors.Is(err, io.EOF):
+		return hello, nil, errNoHello
+	case err != nil:
+		return hello, nil, fmt.Errorf("not secure: %w", short(err))
+	}
+	return readHello(nc)
+}
+
+// tlsHandshake is what a connection with TLS begins with, and no hello does.
+const tlsHandshake = 0x16
+
+var errUnexpectedTLS = errors.New("it speaks TLS, and we don't; write ssl and crt on our bind line, or remove ssl from its server line for us")
+
 // readHello returns what came behind the hello with it.
 func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
 	var buf [protocol.MaxHello]byte
 	for n := 0; ; {
 		k, err := nc.Read(buf[n:])
 		n += k
+		if n > 0 && buf[0] == tlsHandshake {
+			return hello, nil, errUnexpectedTLS
+		}
 		hello, size, perr := protocol.ParseHello(buf[:n])
 		if perr != nil || size > 0 {
 			return hello, buf[size:n], perr
@@ -146,8 +165,8 @@ func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
 	}
 }
 
-// judge reports what is wrong with whom a hello calls.
-func (h *Hub) judge(hello protocol.Hello) error {
+// judge reports what is wrong with a hello.
+func (h *Hub) judge(nc net.Conn, hello protocol.Hello) error {
 	if names := h.Names(); !slices.Contains(names, hello.Remote) {
 		return &protocol.HandshakeError{
 			Status: protocol.StatusLocal,
@@ -168,6 +187,13 @@ func (h *Hub) judge(hello protocol.Hello) error {
 			Status: protocol.StatusRemote,
 			Reason: fmt.Sprintf("the caller has our own name %q; give it another one with -L", hello.Local),
 		}
+	}
+	check := h.cfg.Load().CheckName
+	if check == nil {
+		return nil
+	}
+	if err := check(nc, hello.Local); err != nil {
+		return &protocol.HandshakeError{Status: protocol.StatusRemote, Reason: err.Error()}
 	}
 	return nil
 }

@@ -126,7 +126,7 @@ func (h *Hub) connect(ctx context.Context, to Peer) (net.Conn, error) {
 // dial makes one attempt, where there is no connection but over, which the new one
 // is to replace. It returns nil where there is another connection now.
 func (l *link) dial(ctx context.Context, over *conn) error {
-	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	dialCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.mu.Lock()
 	if l.conn != over || l.removed {
@@ -137,7 +137,7 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 	to := *l.peer()
 	l.mu.Unlock()
 
-	nc, err := l.hub.connect(dialCtx, to)
+	nc, err := l.hub.reach(dialCtx, to)
 
 	l.mu.Lock()
 	l.cancelDial = nil
@@ -149,7 +149,6 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 		return nil
 	}
 	if err != nil {
-		err = fmt.Errorf("can't connect yet: %w", short(err))
 		l.missed(over, err)
 		l.mu.Unlock()
 		return err
@@ -186,6 +185,32 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 	c.dialed = true
 	l.hub.wg.Go(func() { c.run(ctx, rest) })
 	return nil
+}
+
+// reach makes a connection that is ready for a hello.
+func (h *Hub) reach(ctx context.Context, to Peer) (net.Conn, error) {
+	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	nc, err := h.connect(dialCtx, to)
+	if err != nil {
+		return nil, fmt.Errorf("can't connect yet: %w", short(err))
+	}
+	if err := secure(ctx, nc); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("can't connect securely: %w", short(err))
+	}
+	return nc, nil
+}
+
+// secure does the handshake of a connection that has one of its own, as TLS has.
+func secure(ctx context.Context, nc net.Conn) error {
+	s, ok := nc.(interface{ HandshakeContext(context.Context) error })
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	return s.HandshakeContext(ctx)
 }
 
 // outdated reports whether the peer is not to be dialled like that any more. l.mu is

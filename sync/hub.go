@@ -24,6 +24,9 @@ type Config struct {
 	// which [Hub.SetMembers] may set those of other sources.
 	Peers []Peer
 	Allow Allow
+	// CheckName reports that a caller may not go by the name that it says, for what
+	// is known of its connection; nil is for any name.
+	CheckName func(nc net.Conn, name string) error
 	// Tables that are mirrored and taught, and those of them that are declared.
 	Tables   *table.Set
 	Declared []Declared

@@ -26,7 +26,8 @@ type Peer struct {
 	Dialer Dialer
 }
 
-// A Dialer makes connections to one peer.
+// A Dialer makes connections to one peer, and can be compared (==). The handshake of
+// one that has a HandshakeContext, as those with TLS have, is done later.
 type Dialer interface {
 	Dial(ctx context.Context) (net.Conn, error)
 }

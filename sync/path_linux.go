@@ -20,6 +20,9 @@ type path struct {
 }
 
 func newPath(nc net.Conn) path {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // what TLS adds is little
+		nc = t.NetConn()
+	}
 	sc, ok := nc.(*net.TCPConn)
 	if !ok {
 		return path{}

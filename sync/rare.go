@@ -14,6 +14,10 @@ import (
 // HAProxy before 3.3 acks a lesson while it learns, a few bytes at a time, which
 // nobody needs. Each time, its kernel has to wake us, at the cost of its event
 // loop as much as of ours.
+//
+// It looks for a socket of its own: with TLS there is none, where the end of a
+// record could wait for want of company, and over a UNIX socket the kernel wakes us
+// anyway.
 type rareReader struct {
 	nc net.Conn
 

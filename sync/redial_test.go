@@ -66,7 +66,7 @@ func TestRedialForLongLesson(t *testing.T) {
 // Where the peer can't be dialled, the lesson has to be over before that.
 func TestHurryForLongLesson(t *testing.T) {
 	for name, peers := range map[string][]Peer{
-		"its address is not known": {{Name: "b", Address: ""}},
+		"its address is not known": {{Name: "b"}},
 		"it does not listen":       {{Name: "b", Address: "b:1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

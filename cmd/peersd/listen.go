@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+
+	"github.com/peersd/peersd/config/haproxycfg"
+	"github.com/peersd/peersd/transport"
 )
 
 // listenAll opens all addresses or none.
@@ -26,13 +29,16 @@ func closeAll(all []net.Listener) {
 	}
 }
 
-// listen opens an address that peers reach us at.
-func listen(address string) (net.Listener, error) {
+// listen opens an address that peers reach us at, as server says.
+func listen(server *transport.Server, address string) (net.Listener, error) {
+	if a := server.Address; a.Family != haproxycfg.TCP && a.String() == address {
+		return server.Listen()
+	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, listenError(address, err)
 	}
-	return l, nil
+	return server.Wrap(l), nil
 }
 
 func listenError(address string, err error) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/peersd/peersd/config/haproxycfg"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
+	"github.com/peersd/peersd/transport"
 	"github.com/rs/zerolog"
 )
 
@@ -34,7 +35,8 @@ type mirror struct {
 // newMirror opens everything that c says, or nothing.
 func newMirror(flags, c *config.Config, log zerolog.Logger) (*mirror, error) {
 	m := &mirror{flags: flags, log: log, listeners: map[string]net.Listener{}}
-	opened, err := m.open(c.Listen)
+	flags.Transport = c.Transport
+	opened, err := m.open(c)
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +50,19 @@ func newMirror(flags, c *config.Config, log zerolog.Logger) (*mirror, error) {
 	limitMemory(m.tables, c)
 	m.tables.SetLimits(c.Limits)
 	m.hub = peersync.New(m.hubConfig(c))
-	m.listen(c.Listen, opened)
+	m.listen(c, opened)
 	m.runtime = &admin.Server{Tables: m.tables, Hub: m.hub, Level: c.SocketLevel, Version: versionString(), Started: started, Reload: m.reload, Log: log}
 	return m, nil
 }
 
 func (m *mirror) hubConfig(c *config.Config) peersync.Config {
+	var checkName func(net.Conn, string) error
+	if c.TLSNames {
+		checkName = transport.CheckName
+	}
 	return peersync.Config{
-		Names: c.Names(), Peers: c.Peers, Allow: c.Allow, Tables: m.tables, Declared: c.Declared,
+		CheckName: checkName,
+		Names:     c.Names(), Peers: c.Peers, Allow: c.Allow, Tables: m.tables, Declared: c.Declared,
 		MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Limits: c.PeerLimits, Log: m.log,
 	}
 }
@@ -112,9 +119,10 @@ func (m *mirror) reload() (said string, err error) {
 		m.log.Error().Msg("not reloaded, everything stays as it was: " + err.Error())
 		return said + err.Error() + "\n", err
 	}
+	m.flags.Transport = c.Transport
 	m.tables.SetLimits(c.Limits)
 	m.hub.Apply(m.hubConfig(c)) // who comes to an address that is new is to be known
-	m.listen(c.Listen, opened)
+	m.listen(c, opened)
 	m.log.Info().Strs("names", c.Names()).Strs("listen", c.Listen).Int("peers", len(c.Peers)).Int("tables", len(c.Declared)).Msg("reloaded")
 	return said, nil
 }
@@ -125,30 +133,31 @@ func (m *mirror) changes(c *config.Config) ([]net.Listener, error) {
 	if was := m.tables.Section(); c.Section != was {
 		return nil, fmt.Errorf("the peers section was %q and is %q now, which is a part of tables' names: that takes a restart", was, c.Section)
 	}
-	return m.open(c.Listen)
+	return m.open(c)
 }
 
-// open opens those of addresses that are not open yet, or none.
-func (m *mirror) open(addresses []string) ([]net.Listener, error) {
+// open opens those addresses of c that are not open yet, or none.
+func (m *mirror) open(c *config.Config) ([]net.Listener, error) {
 	var more []string
-	for _, a := range addresses {
+	for _, a := range c.Listen {
 		if m.listeners[a] == nil {
 			more = append(more, a)
 		}
 	}
-	return listenAll(more, listen)
+	return listenAll(more, func(a string) (net.Listener, error) { return listen(c.Server, a) })
 }
 
-// listen makes addresses those that the hub listens on; opened are those of them that
-// are new, in their order.
-func (m *mirror) listen(addresses []string, opened []net.Listener) {
+// listen makes the addresses of c those that the hub listens on; opened are those of
+// them that are new, in their order.
+func (m *mirror) listen(c *config.Config, opened []net.Listener) {
 	is := map[string]net.Listener{}
 	var all []net.Listener
-	for _, a := range addresses {
+	for _, a := range c.Listen {
 		l := m.listeners[a]
 		if l == nil {
 			l, opened = opened[0], opened[1:]
 		}
+		l.(*transport.Listener).Use(c.Server)
 		is[a] = l
 		all = append(all, l)
 	}

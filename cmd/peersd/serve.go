@@ -78,6 +78,7 @@ func refusedFiles(messages haproxycfg.Messages) error {
 }
 
 func (a *app) serve(flags *config.Config) error {
+	flags.Log = newLogger(flags.LogLevel)
 	c, err := a.load(flags)
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func (a *app) serve(flags *config.Config) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	m, err := newMirror(flags, c, newLogger(c.LogLevel))
+	m, err := newMirror(flags, c, flags.Log)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,8 @@ func peerFlags(flags *pflag.FlagSet, c *config.Config) {
 		repeated(addFlag(flags, "allow", "NAME|NETWORK",
 			"a peer that may come from anywhere, as in lb3, or where any may come from, as in 10.0.0.7 or 10.0.0.0/8. May be repeated. Without it and without peers that are known by name, only this machine's may",
 			func(s string) error { return config.ParseAllow(s, &c.Allow) }))
+		boolFlag(flags, &c.TLSNames, "tls-names",
+			"who comes has to have the name that it says in its certificate, as the common name or one for DNS; -f has to say ssl and verify required for our bind line")
 		boolFlag(flags, &c.Allow.Any, "allow-any", "anybody may come from anywhere; whoever reaches us may then change tables")
 	})
 }
