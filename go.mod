@@ -1,13 +1,14 @@
 module github.com/peersd/peersd
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0
 	github.com/haproxytech/config-parser/v5 v5.1.6
 	github.com/mattn/go-isatty v0.0.19
 	github.com/rs/zerolog v1.34.0
-	golang.org/x/sys v0.15.0
+	golang.org/x/net v0.62.0
+	golang.org/x/sys v0.49.0
 )
 
 require (
