@@ -148,7 +148,7 @@ func (r *roster) called(now time.Time, name string, from netip.Addr) bool {
 // mayBe reports whether it may have been the peer at e that called: what is on our
 // host may call us from the loopback address, and be found under another one.
 func mayBe(e *endpoint, p *peer) bool {
-	return p.from == e.address.Addr() || p.from.IsLoopback()
+	return p.from == e.address.Addr() || p.from.IsLoopback() && p.address == ""
 }
 
 // candidates are the names that the peer at e may have, the most likely first.
@@ -161,8 +161,11 @@ func (r *roster) candidates(e *endpoint) (names []string) {
 			names = append(names, name)
 		}
 	}
-	return append(names, e.hints...)
+	return append(names[:min(len(names), mostCallers)], e.hints...)
 }
+
+// mostCallers is how many names an endpoint is asked for as somebody has said them.
+const mostCallers = 32
 
 // add adds a peer. Where there are too many, the one that is away for the longest
 // time makes room; nil is where all are here.
