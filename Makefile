@@ -5,7 +5,7 @@ FUZZTIME    ?= 10s
 # The race detector needs cgo; what is shipped does not.
 GOTEST := CGO_ENABLED=1 go test -race -timeout 10m
 
-.PHONY: build test unit e2e fuzz bench bench-pace soak demo lint fmt clean help haproxy cc
+.PHONY: build test unit e2e fuzz bench bench-pace bench-ban bench-import soak demo lint fmt clean help haproxy cc
 
 build: ## build bin/peersd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/peersd ./cmd/peersd
@@ -38,6 +38,12 @@ bench: haproxy ## all benchmarks, in process and beside real HAProxys: docs/benc
 
 bench-pace: haproxy ## what users of a HAProxy see while it is taught, at the default pace and unpaced (eight minutes)
 	go run ./internal/bench -parts pace
+
+bench-ban: haproxy ## how soon all HAProxys refuse whom `peersd set` bans (a minute)
+	go run ./internal/bench -parts ban
+
+bench-import: haproxy ## what import and export of a million entries take (five minutes)
+	go run ./internal/bench -parts import
 
 soak: haproxy ## an hour of faults, one after the other, against two HAProxys; SOAK=10m for less, PEERSD_SEED=n for the same again
 	SOAK=$${SOAK:-1h} go test -count=1 -timeout 24h -v -run '^TestSoak$$' ./e2e

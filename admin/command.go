@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -21,7 +20,10 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-var commands []command
+var (
+	commands []command
+	byName   = map[string]*command{}
+)
 
 func init() { // the list refers to help, which refers to the list
 	commands = []command{
@@ -47,16 +49,23 @@ func init() { // the list refers to help, which refers to the list
 		{"prompt", "[help|n|i|p|timed]*", "whether this connection goes on after a line", User, (*cli).prompt},
 		{"quit", "", "end this connection", User, (*cli).quit},
 	}
+	for i := range commands {
+		byName[commands[i].name] = &commands[i]
+	}
 }
 
 func (c *command) words() []string { return strings.Split(c.name, " ") }
 
-// find returns the command that words begin with, and the words behind it.
+// find returns the command that words begin with, and the words behind it. No name
+// has more than three.
 func find(words []string) (*command, []string) {
-	for i := range commands {
-		name := commands[i].words()
-		if len(words) >= len(name) && slices.Equal(words[:len(name)], name) {
-			return &commands[i], words[len(name):]
+	for n := min(3, len(words)); n > 0; n-- {
+		name := append(make([]byte, 0, 64), words[0]...)
+		for _, word := range words[1:n] {
+			name = append(append(name, ' '), word...)
+		}
+		if c := byName[string(name)]; c != nil {
+			return c, words[n:]
 		}
 	}
 	return nil, nil

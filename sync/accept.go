@@ -28,7 +28,7 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	var l *link
 	if err == nil {
 		h.handshakes.hello(hs)
-		l, err = h.link(hello.Local)
+		l, err = h.link(newGuest(hello.Local, nc))
 	}
 	if err != nil {
 		refuse(nc, err)
@@ -71,7 +71,7 @@ func (h *Hub) tellRefused(hs *handshake, hello protocol.Hello, err error) {
 	}
 	event := h.refusals.Warn()
 	if quietly {
-		event = h.cfg.Log.Debug()
+		event = h.log.Debug()
 	}
 	event.Stringer("address", hs.nc.RemoteAddr()).Str("peer", hello.Local).Msg("connection refused: " + err.Error())
 }
@@ -144,11 +144,11 @@ func readHello(nc net.Conn) (hello protocol.Hello, rest []byte, err error) {
 
 // judge reports what is wrong with whom a hello calls.
 func (h *Hub) judge(hello protocol.Hello) error {
-	if !slices.Contains(h.cfg.Names, hello.Remote) {
+	if names := h.Names(); !slices.Contains(names, hello.Remote) {
 		return &protocol.HandshakeError{
 			Status: protocol.StatusLocal,
 			Reason: fmt.Sprintf("%s calls us %q, but our name is %s; write \"peer %s ADDRESS:PORT\" in its haproxy.cfg, or start peersd with -L %s",
-				hello.Local, hello.Remote, quoted(h.cfg.Names), h.cfg.Names[0], hello.Remote),
+				hello.Local, hello.Remote, quoted(names), names[0], hello.Remote),
 		}
 	}
 	if hello.Local == "" || strings.ContainsFunc(hello.Local, unicode.IsControl) {
@@ -192,7 +192,7 @@ func refuse(nc net.Conn, err error) {
 func (l *link) called(hello protocol.Hello) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.name0 = slices.Index(l.hub.cfg.Names, hello.Remote)
+	l.name0 = max(slices.Index(l.hub.Names(), hello.Remote), 0)
 	l.version = hello.Version
 	l.status.lastStatus, l.status.lastHandshake = int(protocol.StatusSuccess), time.Now()
 }

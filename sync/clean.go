@@ -23,15 +23,15 @@ func (h *Hub) clean(ctx context.Context) {
 		h.settle()
 		for {
 			now := time.Now()
-			again := h.cfg.Tables.Expire(now, cleanBudget)
+			again := h.tables.Expire(now, cleanBudget)
 			lost.tell(now)
-			h.limits.tell(now, &h.cfg.Log)
+			h.limits.tell(now, &h.log)
 			if again.IsZero() || again.After(now) || ctx.Err() != nil {
 				break
 			}
 		}
 		// What ended may have been cleared, and is to be told.
-		if n := h.cfg.Tables.Changes(); n != changes {
+		if n := h.tables.Changes(); n != changes {
 			changes = n
 			h.Wake()
 		}
@@ -41,7 +41,7 @@ func (h *Hub) clean(ctx context.Context) {
 // settle tells the tables which local changes all peers have taken: some at a time.
 func (h *Hub) settle() {
 	links := h.snapshot()
-	for _, t := range h.cfg.Tables.Tables() {
+	for _, t := range h.tables.Tables() {
 		if t.Untaken() {
 			t.Taken(takenByAll(t, links), settleBudget)
 		}
@@ -71,7 +71,7 @@ func (l *link) taken(t *table.Table) (position uint64, ok bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 	}
-	return l.peer.Taken(t)
+	return l.memory.Taken(t)
 }
 
 // losses says in the log which entries were lost for want of room, at most once
@@ -93,7 +93,7 @@ func (l *losses) tell(now time.Time) {
 	}
 	var parts []string
 	known := map[*table.Table]loss{} // without tables that are gone
-	for _, t := range l.h.cfg.Tables.Tables() {
+	for _, t := range l.h.tables.Tables() {
 		was, is := l.known[t], loss{}
 		is.evicted, is.refused = t.Lost()
 		known[t] = is
@@ -109,8 +109,8 @@ func (l *losses) tell(now time.Time) {
 	if n := len(parts) - mostNamed; n > 0 {
 		parts = append(parts[:mostNamed], fmt.Sprintf("and %d more", n))
 	}
-	event := l.h.cfg.Log.Warn().Str("tables", strings.Join(parts, ", ")).Int64("memory", l.h.cfg.Tables.Memory())
-	if limit := l.h.cfg.Tables.MemoryLimit(); limit > 0 {
+	event := l.h.log.Warn().Str("tables", strings.Join(parts, ", ")).Int64("memory", l.h.tables.Memory())
+	if limit := l.h.tables.MemoryLimit(); limit > 0 {
 		event.Int64("limit", limit)
 	}
 	event.Msg("entries were lost for want of room; raise --max-memory or --table-size")

@@ -21,7 +21,7 @@ const writeTimeout = 10 * time.Second
 // drainTimeout is how long is read on from a peer that can't be written to.
 const drainTimeout = time.Second
 
-// The end of the process: how long a write that is under way may take, how long is
+// The end by us: how long a write that is under way may take, how long is
 // read on from a peer after our last byte, and all of it together.
 const (
 	lastWrite      = 400 * time.Millisecond
@@ -32,8 +32,19 @@ const (
 var (
 	errReplaced = errors.New("the peer has made a new connection")
 	errRedialed = errors.New("the peer was dialled anew, for a long lesson")
-	errShutdown = errors.New("shutting down")
 )
+
+// A goodbye is why it is us who end a session: between two messages.
+type goodbye string
+
+const (
+	errShutdown  goodbye = "shutting down"
+	errRemoved   goodbye = "the peer has no place in the configuration any more"
+	errUnwelcome goodbye = "by the configuration the peer is not welcome any more"
+	errMoved     goodbye = "the peer has another address now"
+)
+
+func (g goodbye) Error() string { return string(g) }
 
 // A conn is one established connection: a session, a goroutine that reads into
 // it and one that writes out of it.
@@ -71,17 +82,18 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		deaf:    make(chan struct{}),
 	}
 	c.reader.nc, c.path = nc, newPath(nc)
+	cfg := l.hub.cfg.Load()
 	c.session = session.New(c.began, session.Config{
 		Version:    v,
-		Tables:     l.hub.cfg.Tables,
+		Tables:     l.hub.tables,
 		Began:      l.hub.began,
-		Peer:       &l.peer,
+		Peer:       &l.memory,
 		Origin:     l.origin,
 		UpToDate:   func() bool { return l.hub.upToDate(l) },
 		Expecting:  func() bool { return l.hub.expecting(l) },
-		MaxUpdates: l.hub.cfg.MaxUpdates,
-		TeachRate:  l.hub.cfg.TeachRate,
-		MaxTables:  l.hub.limits.tables.value, MaxDataTypes: l.hub.limits.dataTypes.value,
+		MaxUpdates: cfg.MaxUpdates,
+		TeachRate:  cfg.TeachRate,
+		MaxTables:  l.hub.limits.tables.bound(), MaxDataTypes: l.hub.limits.dataTypes.bound(),
 		Notify: c.notify,
 	})
 	return c
@@ -105,7 +117,7 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 	log := l.log.With().Stringer("address", c.nc.RemoteAddr()).Logger()
 	log.Info().Stringer("version", c.version).Bool("dialed", c.dialed).Msg("session established")
 
-	stop := context.AfterFunc(ctx, c.shutDown)
+	stop := context.AfterFunc(ctx, func() { c.leave(errShutdown) })
 	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -135,17 +147,17 @@ func (c *conn) close(why error) {
 		close(c.closing)
 	})
 	switch {
-	case errors.Is(why, errShutdown):
+	case errors.As(why, new(goodbye)):
 		c.nc.SetWriteDeadline(time.Now().Add(lastWrite))
 	case len(session.AppendError(nil, why)) == 0:
 		c.nc.Close()
 	}
 }
 
-// shutDown ends the connection with the end of a message, where the peer reads
-// that in time.
-func (c *conn) shutDown() {
-	c.close(errShutdown)
+// leave ends the connection with the end of a message, where the peer reads that in
+// time.
+func (c *conn) leave(why goodbye) {
+	c.close(why)
 	select {
 	case <-c.done:
 	case <-time.After(shutdownAtMost):
@@ -159,7 +171,7 @@ const framesAtOnce = table.MaxArrivals
 
 // read feeds the session until the connection ends.
 func (c *conn) read(rest []byte) error {
-	r := protocol.NewReaderSize(io.MultiReader(bytes.NewReader(rest), &c.reader), c.link.hub.limits.message.value)
+	r := protocol.NewReaderSize(io.MultiReader(bytes.NewReader(rest), &c.reader), c.link.hub.limits.message.bound())
 	var frames []protocol.Frame
 	for {
 		if len(frames) == cap(frames) { // there may be more at once
@@ -268,7 +280,7 @@ func (c *conn) write() {
 // farewell tells the peer what it did wrong, where it did, or ends what it is sent
 // where it is us who end.
 func (c *conn) farewell() {
-	if errors.Is(c.why, errShutdown) {
+	if errors.As(c.why, new(goodbye)) {
 		c.takeLeave()
 		return
 	}

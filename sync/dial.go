@@ -50,11 +50,12 @@ func (p *pace) next(now time.Time) time.Duration {
 	return p.delay - time.Duration(rand.Int64N(int64(p.delay)/4))
 }
 
-// dialForever keeps a session with the peer until ctx is done.
+// dialForever keeps a session with the peer until ctx is done, or it is not to be
+// dialled any more.
 func (l *link) dialForever(ctx context.Context) {
 	p := pace{began: time.Now()}
 	var last error // logged only when it changes
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && l.toDial() {
 		l.mu.Lock()
 		c := l.conn
 		l.mu.Unlock()
@@ -76,7 +77,7 @@ func (l *link) dialForever(ctx context.Context) {
 			}
 		} else if err := l.dial(ctx, nil); err != nil {
 			if ctx.Err() == nil && (last == nil || last.Error() != err.Error()) {
-				l.log.Info().Str("address", l.address).Msg(err.Error())
+				l.log.Info().Str("address", l.address()).Msg(err.Error())
 			}
 			last = err
 		} else {
@@ -85,10 +86,21 @@ func (l *link) dialForever(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(p.next(time.Now())):
+		case <-l.moved:
+			p, last = pace{began: time.Now()}, nil
 		case old := <-l.better: // the peer has come by itself meanwhile, and asks for much
 			l.redial(ctx, old)
 		}
 	}
+}
+
+// toDial reports whether the peer is to be dialled. Where it is not, who dials may
+// end, and somebody else begins should that change.
+func (l *link) toDial() bool {
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	l.dialling = l.hub.links[l.name] == l && l.address() != ""
+	return l.dialling
 }
 
 // errGivenUp: the peer has dialled us and not answered.
@@ -98,9 +110,17 @@ var errGivenUp = errors.New("it gives no status, but has dialled us")
 // As the acceptor of a second connection HAProxy keeps that one.
 func (l *link) redial(ctx context.Context, c *conn) {
 	if err := l.dial(ctx, c); err != nil && ctx.Err() == nil {
-		l.log.Warn().Str("address", l.address).Msgf("the lesson is given in a hurry: HAProxy 3.3 and later may close a connection of their own before a long one is over, and it can't be dialled: %v", err)
+		l.log.Warn().Str("address", l.address()).Msgf("the lesson is given in a hurry: HAProxy 3.3 and later may close a connection of their own before a long one is over, and it can't be dialled: %v", err)
 		c.hurry()
 	}
+}
+
+// connect dials as the peer is to be dialled.
+func (h *Hub) connect(ctx context.Context, to Peer) (net.Conn, error) {
+	if to.Dialer != nil {
+		return to.Dialer.Dial(ctx, to.Address)
+	}
+	return h.dial(ctx, "tcp", to.Address)
 }
 
 // dial makes one attempt, where there is no connection but over, which the new one
@@ -109,18 +129,19 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	l.mu.Lock()
-	if l.conn != over {
+	if l.conn != over || l.removed {
 		l.mu.Unlock()
 		return nil
 	}
 	l.cancelDial = cancel
+	to := *l.peer()
 	l.mu.Unlock()
 
-	nc, err := l.hub.dial(dialCtx, "tcp", l.address)
+	nc, err := l.hub.connect(dialCtx, to)
 
 	l.mu.Lock()
 	l.cancelDial = nil
-	if l.conn != over {
+	if l.conn != over || l.outdated(to) {
 		l.mu.Unlock()
 		if nc != nil {
 			nc.Close()
@@ -147,7 +168,7 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 	defer l.mu.Unlock()
 	defer close(a.over)
 	l.attempt = nil
-	if !a.succeeds() {
+	if !a.succeeds() || l.outdated(to) {
 		err = errGivenUp
 	}
 	if err == nil {
@@ -164,6 +185,10 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 	l.hub.wg.Go(func() { c.run(ctx, rest) })
 	return nil
 }
+
+// outdated reports whether the peer is not to be dialled like that any more. l.mu is
+// held.
+func (l *link) outdated(to Peer) bool { return l.removed || *l.peer() != to }
 
 // missed takes note that an attempt has failed: nothing is to be expected of a peer
 // with whom there is no other connection. l.mu is held.
@@ -183,10 +208,10 @@ func (l *link) answered(s protocol.Status, hello protocol.Hello) error {
 		return errors.New("it does not speak version 2.1, falling back to 2.0")
 	case protocol.StatusLocal:
 		return fmt.Errorf("it says %v: its own name is not %q; name it as its -L or localpeer does: --peer NAME=%s",
-			s, hello.Remote, l.address)
+			s, hello.Remote, l.address())
 	case protocol.StatusRemote:
 		l.name0++ // the next dial says another one, where we have several
-		return fmt.Errorf("it says %v: add \"peer %s ADDRESS:PORT\" to the peers section of its haproxy.cfg", s, l.hub.cfg.Names[0])
+		return fmt.Errorf("it says %v: add \"peer %s ADDRESS:PORT\" to the peers section of its haproxy.cfg", s, l.hub.Names()[0])
 	}
 	return fmt.Errorf("it says %v", s)
 }

@@ -7,9 +7,10 @@
 // so that a bare sync always means the standard library.
 //
 // A [Hub] knows all peers, a link each. A link has at most one established
-// connection, and what is remembered of the peer between two.
+// connection, and what is remembered of the peer between two. Peers and listeners may
+// come and go while it runs: [Hub.Apply], [Hub.SetMembers], [Hub.SetListeners].
 //
-// Lock order: link.mu, then conn.mu, then what is taken last and held for a few
+// Lock order: Hub.setting, then link.mu, then conn.mu, then what is taken last and held for a few
 // instructions: Hub.mu, handshakes.mu, shapes.mu, the locks of package table, and
 // a limit's after any of them. No lock is held across I/O.
 package peersync

@@ -38,7 +38,7 @@ func (c *conn) notify(e session.Event) {
 	case session.TeachAsked:
 		l.expected.Store(0)
 		c.lessons.next(time.Now())
-		l.log.WithLevel(c.lessons.level).Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.TeachRate).
+		l.log.WithLevel(c.lessons.level).Uint64("total", e.Lesson.Total).Int("tables", e.Lesson.TablesLeft).Int("rate", l.hub.cfg.Load().TeachRate).
 			Msg("the peer asks for a lesson")
 	case session.Teaching:
 		l.log.Info().Uint64("updates", e.Lesson.Sent).Uint64("total", e.Lesson.Total).Float64("rate", math.Round(e.Lesson.Rate)).
@@ -72,7 +72,7 @@ func (c *conn) notify(e session.Event) {
 func (c *conn) longLesson() {
 	switch {
 	case c.dialed:
-	case c.link.address != "":
+	case c.link.address() != "":
 		c.link.log.Info().Msg("HAProxy 3.3 and later may close a connection of their own before so long a lesson is over: dialling the peer")
 		select {
 		case c.link.better <- c:

@@ -143,6 +143,9 @@ func start(t *testing.T, n *network, cfg Config) *running {
 	if cfg.Names == nil {
 		cfg.Names = []string{"peersd"}
 	}
+	if len(cfg.Peers) == 0 && cfg.Allow.nobody() {
+		cfg.Allow = anybody
+	}
 	cfg.Tables, cfg.Log = r.tables, zerolog.New(r.log)
 	r.Hub = New(cfg)
 	r.dial = n.dial
@@ -414,3 +417,5 @@ func (p *remote) first() time.Time {
 	}
 	return p.got[0].at
 }
+
+var anybody = Allow{Any: true}

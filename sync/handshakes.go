@@ -32,9 +32,9 @@ func (h *handshakes) begin(nc net.Conn) *handshake {
 	s := &handshake{nc: nc, address: addressOf(nc)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.limits.perAddress.value <= h.of(s.address) {
+	if h.limits.perAddress.bound() <= h.of(s.address) {
 		h.closeOldest(&h.limits.perAddress, func(o *handshake) bool { return o.address == s.address })
-	} else if h.limits.handshakes.value <= len(h.all) {
+	} else if h.limits.handshakes.bound() <= len(h.all) {
 		h.closeOldest(&h.limits.handshakes, func(*handshake) bool { return true })
 	}
 	h.all = append(h.all, s)

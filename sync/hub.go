@@ -7,19 +7,23 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
 )
 
-// Config says who takes part.
+// Config says who takes part, and how. What of it may be changed by [Hub.Apply] is
+// said there.
 type Config struct {
 	// Names that peers may call us by; the first one is what we say of
 	// ourselves first. There has to be one.
 	Names []string
-	// Peers to dial, and to accept. Without any, every name is accepted.
+	// Peers that are known by name, and who else is allowed: [Members], beside
+	// which [Hub.SetMembers] may set those of other sources.
 	Peers []Peer
+	Allow Allow
 	// Tables that are mirrored and taught.
 	Tables *table.Set
 	// MaxUpdates is how many updates are sent to a peer at once; 0 is 200.
@@ -33,15 +37,11 @@ type Config struct {
 	Log zerolog.Logger
 }
 
-// A Peer is one to dial.
-type Peer struct {
-	Name    string
-	Address string // host:port
-}
-
 // A Hub is one daemon's side of a peers section.
 type Hub struct {
-	cfg    Config
+	cfg    atomic.Pointer[Config]
+	log    zerolog.Logger // of the Config
+	tables *table.Set     // likewise
 	began  time.Time
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	shapes shapes
@@ -52,53 +52,84 @@ type Hub struct {
 
 	handshakes handshakes
 
-	mu      sync.Mutex
-	links   map[string]*link
-	origins origins
-	synced  bool // a lesson of a peer that was up to date was learned
-	wg      sync.WaitGroup
+	setting sync.Mutex // one SetMembers at a time, and taken before all others
+
+	mu        sync.Mutex
+	running   context.Context // of Run, nil before and after it
+	fail      func(error)     // ends Run
+	members   map[string]Members
+	listeners map[net.Listener]bool
+	links     map[string]*link
+	origins   origins
+	synced    bool // a lesson of a peer that was up to date was learned
+	wg        sync.WaitGroup
 }
 
 const refusalsAMinute = 200
 
 // New returns a Hub that does nothing yet.
 func New(cfg Config) *Hub {
-	h := &Hub{cfg: cfg, began: time.Now(), dial: new(net.Dialer).DialContext, links: map[string]*link{}}
-	h.refusals = cfg.Log.Sample(&zerolog.BurstSampler{Burst: refusalsAMinute, Period: time.Minute})
-	h.limits.set(cfg.Limits)
-	h.handshakes.limits = &h.limits
-	for _, p := range cfg.Peers {
-		h.links[p.Name] = newLink(h, p.Name, p.Address)
+	h := &Hub{
+		log: cfg.Log, tables: cfg.Tables, began: time.Now(), dial: new(net.Dialer).DialContext,
+		members: map[string]Members{}, listeners: map[net.Listener]bool{}, links: map[string]*link{},
 	}
+	h.refusals = cfg.Log.Sample(&zerolog.BurstSampler{Burst: refusalsAMinute, Period: time.Minute})
+	h.limits.describe()
+	h.handshakes.limits = &h.limits
+	h.Apply(cfg)
 	return h
+}
+
+// Apply makes the hub go by another Config from now on, but for its Tables and its
+// Log. Sessions are touched as [Hub.SetMembers] says, and by nothing else: what
+// they go by they have from their beginning, the names by which they know us too.
+func (h *Hub) Apply(cfg Config) {
+	h.cfg.Store(&cfg)
+	h.limits.set(cfg.Limits)
+	h.SetMembers(ofConfig, Members{cfg.Peers, cfg.Allow})
 }
 
 // Run accepts on listeners and dials the configured peers until ctx is done,
 // then closes everything that it opened, the listeners too, and returns when
-// all of it is over. The error is that of a listener that failed.
+// all of it is over. The error is that of a listener that failed. See
+// [Hub.SetMembers] and [Hub.SetListeners] for what comes and goes meanwhile.
 func (h *Hub) Run(ctx context.Context, listeners ...net.Listener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	for _, l := range listeners {
-		h.wg.Go(func() { cancel(h.listen(ctx, l)) })
-		stop := context.AfterFunc(ctx, func() { l.Close() })
-		defer stop()
-	}
-	for _, l := range h.snapshot() {
-		if l.address != "" {
-			h.wg.Go(func() { l.dialForever(ctx) })
-		}
-	}
+	h.begin(ctx, cancel, listeners)
 	h.wg.Go(func() { h.clean(ctx) })
 	<-ctx.Done()
-	for _, l := range listeners {
-		l.Close()
-	}
+	h.end()
 	h.wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+func (h *Hub) begin(ctx context.Context, fail func(error), listeners []net.Listener) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running, h.fail = ctx, fail
+	for _, l := range listeners {
+		h.listeners[l] = true
+	}
+	for l := range h.listeners {
+		h.keepListening(l)
+	}
+	for _, l := range h.links {
+		if l.peer() != nil {
+			h.keepDialling(l)
+		}
+	}
+}
+
+// end closes the listeners, and nothing begins any more.
+func (h *Hub) end() {
+	h.mu.Lock()
+	h.running = nil
+	h.mu.Unlock()
+	h.SetListeners()
 }
 
 // listen accepts connections until the listener is closed.
@@ -109,14 +140,14 @@ func (h *Hub) listen(ctx context.Context, l net.Listener) error {
 		case err == nil:
 			pause = 0
 			h.wg.Go(func() { h.accept(ctx, c) })
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, !h.listensOn(l):
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default:
 			// Out of file descriptors, for one: it passes.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			h.cfg.Log.Error().Err(err).Stringer("address", l.Addr()).Msg("can't accept a connection, trying again")
+			h.log.Error().Err(err).Stringer("address", l.Addr()).Msg("can't accept a connection, trying again")
 			sleep(ctx, pause)
 		}
 	}

@@ -27,7 +27,7 @@ func TestUpToDate(t *testing.T) {
 		{synced: true, learner: true, other: true, silent: true, want: false},
 		{learner: true, other: true, silent: true, want: false},
 	} {
-		h := New(Config{Names: []string{"peersd"}})
+		h := New(Config{Names: []string{"peersd"}, Allow: anybody})
 		learner, other, silent := mustLink(t, h, "learner"), mustLink(t, h, "other"), mustLink(t, h, "silent")
 		if !learner.stale.Load() {
 			t.Error("who has not taught us anything is not stale")
@@ -81,7 +81,7 @@ func TestUpToDateAfterStart(t *testing.T) {
 
 func mustLink(t *testing.T, h *Hub, name string) *link {
 	t.Helper()
-	l, err := h.link(name)
+	l, err := h.link(guest{name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestShutdown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := start(t, &network{}, Config{Peers: []Peer{{"lb1", "lb1:1"}}})
+				r := start(t, &network{}, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1"}}})
 				prepare(t, r)
 				synctest.Wait()
 				began := time.Now()
@@ -187,7 +187,7 @@ func TestListenerFails(t *testing.T) {
 		r.expectLog("too many open files")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		h := New(Config{Names: []string{"peersd"}})
+		h := New(Config{Names: []string{"peersd"}, Allow: anybody})
 		l := newListener()
 		l.Close()
 		if err := h.Run(t.Context(), l, newListener()); !errors.Is(err, net.ErrClosed) {
@@ -267,11 +267,11 @@ func TestTwoHubs(t *testing.T) {
 		t.Run(after.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{}
-				a := start(t, n, Config{Names: []string{"a"}, Peers: []Peer{{"b", "b:1"}}})
+				a := start(t, n, Config{Names: []string{"a"}, Peers: []Peer{{Name: "b", Address: "b:1"}}})
 				defer a.stop()
 				a.set("t1", "10.0.0.1", 1)
 				time.Sleep(after)
-				b := start(t, n, Config{Names: []string{"b"}, Peers: []Peer{{"a", "a:1"}}})
+				b := start(t, n, Config{Names: []string{"b"}, Peers: []Peer{{Name: "a", Address: "a:1"}}})
 				defer b.stop()
 				b.set("t2", "10.0.0.2", 2)
 				time.Sleep(5 * time.Second)
@@ -296,7 +296,7 @@ func TestTwoHubs(t *testing.T) {
 func TestLessonWaitsForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
-		r := start(t, n, Config{Peers: []Peer{{"a", "a:1"}, {"b", "b:1"}}})
+		r := start(t, n, Config{Peers: []Peer{{Name: "a", Address: "a:1"}, {Name: "b", Address: "b:1"}}})
 		defer r.stop()
 		l := n.listen("a:1")
 		a := answer(t, l) // it was found with the second dial

@@ -1,6 +1,7 @@
 package peersync
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -39,11 +40,11 @@ const AnyRate = -1
 
 // A limit is one of the Limits, and what is known of it being reached.
 type limit struct {
-	flag  string // of `peersd serve`
-	says  string // what happens where it is reached
-	value int
+	flag string // of `peersd serve`
+	says string // what happens where it is reached
 
 	mu      sync.Mutex
+	value   int
 	reached uint64
 	last    string // who reached it
 
@@ -57,32 +58,51 @@ type limits struct {
 	handshakes, perAddress, sessions, tables, dataTypes, message, learnRate limit
 }
 
-func (l *limits) set(v Limits) {
-	set := func(l *limit, flag string, value, otherwise int, says string) {
-		if value == 0 {
-			value = otherwise
-		}
-		l.flag, l.value, l.says = flag, value, says
+// describe says what each of them is.
+func (l *limits) describe() {
+	for _, d := range []struct {
+		limit      *limit
+		flag, says string
+	}{
+		{&l.handshakes, "--max-handshakes", "connections were closed before their handshake was over, as too many were waiting"},
+		{&l.perAddress, "--max-handshakes-per-address", "connections were closed before their handshake was over, as too many of one address were waiting"},
+		{&l.sessions, "--max-sessions", "connections were closed without an answer, as there are too many sessions"},
+		{&l.tables, "--max-tables", "sessions were ended, as the peer defined too many tables, or the same ones anew too often"},
+		{&l.dataTypes, "--max-data-types", "sessions were ended, as the peer's tables have too many data types"},
+		{&l.message, "--max-message", "sessions were ended, as the peer sent a message that is too long"},
+		{&l.learnRate, "--learn-rate", "a peer that adds entries faster than it may was made to wait"},
+	} {
+		d.limit.flag, d.limit.says = d.flag, d.says
 	}
-	set(&l.handshakes, "--max-handshakes", v.Handshakes, 512,
-		"connections were closed before their handshake was over, as too many were waiting")
-	set(&l.perAddress, "--max-handshakes-per-address", v.HandshakesPerAddress, 64,
-		"connections were closed before their handshake was over, as too many of one address were waiting")
-	set(&l.sessions, "--max-sessions", v.Sessions, DefaultSessions,
-		"connections were closed without an answer, as there are too many sessions")
-	set(&l.tables, "--max-tables", v.Tables, session.DefaultMaxTables,
-		"sessions were ended, as the peer defined too many tables, or the same ones anew too often")
-	set(&l.dataTypes, "--max-data-types", v.DataTypes, session.DefaultMaxDataTypes,
-		"sessions were ended, as the peer's tables have too many data types")
-	set(&l.message, "--max-message", v.Message, protocol.MaxPayload,
-		"sessions were ended, as the peer sent a message that is too long")
-	set(&l.learnRate, "--learn-rate", v.LearnRate, 1_000_000,
-		"a peer that adds entries faster than it may was made to wait")
+}
+
+// set is for sessions from now on.
+func (l *limits) set(v Limits) {
+	l.handshakes.set(v.Handshakes, 512)
+	l.perAddress.set(v.HandshakesPerAddress, 64)
+	l.sessions.set(v.Sessions, DefaultSessions)
+	l.tables.set(v.Tables, session.DefaultMaxTables)
+	l.dataTypes.set(v.DataTypes, session.DefaultMaxDataTypes)
+	l.message.set(v.Message, protocol.MaxPayload)
+	l.learnRate.set(v.LearnRate, 1_000_000)
+}
+
+func (l *limit) set(value, otherwise int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.value = cmp.Or(value, otherwise)
 }
 
 // all are the limits in the order in which they are shown.
 func (l *limits) all() []*limit {
 	return []*limit{&l.handshakes, &l.perAddress, &l.sessions, &l.tables, &l.dataTypes, &l.message, &l.learnRate}
+}
+
+// bound is the limit itself.
+func (l *limit) bound() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.value
 }
 
 // reach counts that who has reached the limit: a peer's name, or an address.
@@ -109,7 +129,7 @@ func (l *limits) tell(now time.Time, log *zerolog.Logger) {
 		if reached == l.told || now.Before(l.next) {
 			continue
 		}
-		log.Warn().Uint64("times", reached-l.told).Int("limit", l.value).Str("last", last).
+		log.Warn().Uint64("times", reached-l.told).Int("limit", l.bound()).Str("last", last).
 			Msg(l.says + "; raise " + l.flag + " if that is meant to be")
 		l.told, l.next = reached, now.Add(limitsEvery)
 	}
@@ -129,7 +149,7 @@ type LimitStatus struct {
 func (h *Hub) Limits() (all []LimitStatus) {
 	l, used := &h.limits, h.used()
 	for _, limit := range l.all() {
-		s := LimitStatus{Flag: limit.flag, Value: max(limit.value, 0), Used: -1}
+		s := LimitStatus{Flag: limit.flag, Value: max(limit.bound(), 0), Used: -1}
 		s.Reached, _ = limit.count()
 		if n, ok := used[limit]; ok {
 			s.Used = n
@@ -164,7 +184,7 @@ func (l *link) uses() (established bool, tables, dataTypes int) {
 		c.mu.Lock() // its session has the peer
 		defer c.mu.Unlock()
 	}
-	tables, dataTypes = l.peer.Defined()
+	tables, dataTypes = l.memory.Defined()
 	return established, tables, dataTypes
 }
 

@@ -248,7 +248,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%d, not %d", n, want)
 		}
 	}
-	h := New(Config{Limits: Limits{Sessions: 2}})
+	h := New(Config{Limits: Limits{Sessions: 2}, Allow: anybody})
 	seen := map[uint8]bool{}
 	for i := range 255 {
 		l := mustLink(t, h, fmt.Sprint(i))
@@ -273,7 +273,7 @@ func TestTooMuchDefined(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{}
 				l := n.listen("lb1:1")
-				r := start(t, n, Config{Peers: []Peer{{"lb1", "lb1:1"}}, Limits: Limits{Tables: 3, DataTypes: 10}})
+				r := start(t, n, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1"}}, Limits: Limits{Tables: 3, DataTypes: 10}})
 				defer r.stop()
 				p := answer(t, l)
 				p.status(protocol.StatusSuccess)

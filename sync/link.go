@@ -23,16 +23,17 @@ import (
 // connections would go. So it is settled here, by what HAProxy will have done:
 // see admit.
 type link struct {
-	hub     *Hub
-	name    string
-	address string // to dial, "" where the peer is only accepted
-	origin  uint8  // a number of its own, as long as there are no 255 others
-	log     zerolog.Logger
+	hub    *Hub
+	name   string
+	known  atomic.Pointer[Peer] // as some source has it, nil where none has
+	origin uint8                // a number of its own, as long as there are no 255 others
+	log    zerolog.Logger
 
-	// Connections that have said the peer's name, the session's too, and since
-	// when there is none; both are the hub's.
-	users int
-	left  time.Time
+	// Connections that have said the peer's name, the session's too, since when
+	// there is none, and whether somebody is to dial. They are the hub's.
+	users    int
+	left     time.Time
+	dialling bool
 
 	// stale: we may lack something of this peer. It is so until a lesson of
 	// its, given when it was up to date, is over, and again from the end of
@@ -48,12 +49,15 @@ type link struct {
 
 	// better has one slot: a connection that we make is better than this one.
 	better chan *conn
+	// moved has one slot: the peer is to be dialled otherwise, at once.
+	moved chan struct{}
 
 	mu         sync.Mutex
 	conn       *conn              // established, or about to be: closed before another one
 	cancelDial context.CancelFunc // gives up a dial that has not sent its hello yet
 	attempt    *attempt           // a dial that has, nil without one
-	peer       session.Peer       // used by the session of conn
+	removed    bool               // the peer is in no configuration any more: no conn from now on
+	memory     session.Peer       // used by the session of conn
 	bucket     bucket             // used by the reader of conn
 	version    protocol.Version
 	name0      int // which of our names the peer knows
@@ -70,19 +74,33 @@ type linkStatus struct {
 	silent        uint64
 }
 
-func newLink(h *Hub, name, address string) *link {
+// peer is the peer as it is known by name, nil where no source has it. Its address
+// may be another one the next time.
+func (l *link) peer() *Peer { return l.known.Load() }
+
+// address is where the peer is dialled, "" where it is only accepted.
+func (l *link) address() string {
+	if p := l.peer(); p != nil {
+		return p.Address
+	}
+	return ""
+}
+
+// newLink makes the link of a peer; p is nil where it is only known since it came.
+func newLink(h *Hub, name string, p *Peer) *link {
 	l := &link{
 		hub:     h,
 		name:    name,
-		address: address,
 		origin:  h.origins.take(),
-		bucket:  bucket{rate: h.limits.learnRate.value},
+		bucket:  bucket{rate: h.limits.learnRate.bound()},
 		version: protocol.Version21,
 		better:  make(chan *conn, 1),
-		log:     h.cfg.Log.With().Str("peer", name).Logger(),
+		moved:   make(chan struct{}, 1),
+		log:     h.log.With().Str("peer", name).Logger(),
 	}
 	l.stale.Store(true)
-	if address != "" {
+	l.known.Store(p)
+	if l.address() != "" {
 		l.expect()
 	}
 	return l
@@ -143,6 +161,10 @@ const (
 func (l *link) admit(in net.Conn, hello protocol.Hello) (c *conn, reason string) {
 	for {
 		l.mu.Lock()
+		if l.removed {
+			l.mu.Unlock()
+			return nil, errRemoved.Error()
+		}
 		established, attempt := l.conn, l.attempt
 		if established == nil && attempt == nil {
 			if l.cancelDial != nil {
@@ -235,6 +257,6 @@ func (l *link) nudge() {
 // localName is the name that we say of ourselves: the one by which the peer
 // called us, where it did, or another one each time that it knew none.
 func (l *link) localName() string {
-	names := l.hub.cfg.Names
+	names := l.hub.Names()
 	return names[l.name0%len(names)]
 }

@@ -2,49 +2,42 @@ package peersync
 
 import (
 	"errors"
-	"fmt"
 	"time"
-
-	"github.com/peersd/peersd/protocol"
 )
 
 // errTooManySessions: the connection is closed without a status, so that HAProxy
 // dials again.
 var errTooManySessions = errors.New("there are too many sessions")
 
-// link returns the link of the peer of that name for a connection that says it,
-// which is to leave it in the end. The error is a [protocol.HandshakeError] where
-// the name is not welcome.
-func (h *Hub) link(name string) (*link, error) {
-	l, forgotten, err := h.enter(name)
+// link returns the link of the peer whose name a guest says, which is to leave it in
+// the end. The error is a [protocol.HandshakeError] where the guest is not welcome.
+func (h *Hub) link(g guest) (*link, error) {
+	l, forgotten, err := h.enter(g)
 	if forgotten != nil {
-		forgotten.forget()
+		forgotten.forget("as many others came since it was here")
 	}
 	return l, err
 }
 
 // enter is link, but for what has to be done with none of its locks held: another
 // peer may have to be forgotten.
-func (h *Hub) enter(name string) (l, forgotten *link, err error) {
+func (h *Hub) enter(g guest) (l, forgotten *link, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l = h.links[name]; l == nil {
-		if len(h.cfg.Peers) > 0 {
-			return nil, nil, &protocol.HandshakeError{
-				Status: protocol.StatusRemote,
-				Reason: fmt.Sprintf("no peer of the name %q is known; add --peer %[1]s=ADDRESS:PORT, or start without any --peer to welcome every name", name),
-			}
-		}
-		if len(h.links) >= h.limits.sessions.value {
+	if err := h.welcome(g); err != nil {
+		return nil, nil, err
+	}
+	if l = h.links[g.name]; l == nil {
+		if len(h.links) >= h.limits.sessions.bound() {
 			if forgotten = h.forgettable(); forgotten == nil {
-				h.limits.sessions.reach(name)
+				h.limits.sessions.reach(g.name)
 				return nil, nil, errTooManySessions
 			}
 			delete(h.links, forgotten.name)
 			h.origins.giveBack(forgotten.origin)
 		}
-		l = newLink(h, name, "")
-		h.links[name] = l
+		l = newLink(h, g.name, nil)
+		h.links[g.name] = l
 	}
 	l.users++
 	return l, forgotten, nil
@@ -60,11 +53,12 @@ func (h *Hub) leave(l *link) {
 
 // forgettable is the peer that was away for the longest time, of those that have
 // never defined a table where there are such, or else somebody who only says names
-// would have all others forgotten. It is nil where all are here. h.mu is held.
+// would have all others forgotten, and never one that is known by name. It is nil
+// where there is none. h.mu is held.
 func (h *Hub) forgettable() (best *link) {
 	for _, l := range h.links {
 		switch {
-		case l.users > 0:
+		case l.users > 0, l.peer() != nil:
 		case best == nil, best.defined.Load() && !l.defined.Load():
 			best = l
 		case best.defined.Load() == l.defined.Load() && l.left.Before(best.left):
@@ -75,10 +69,10 @@ func (h *Hub) forgettable() (best *link) {
 }
 
 // forget undoes what the peer, which is known no more, has left behind.
-func (l *link) forget() {
-	l.log.Debug().Msg("forgotten, for as many others came since it was here")
+func (l *link) forget(why string) {
+	l.log.Debug().Msg("forgotten: " + why)
 	l.mu.Lock()
-	l.peer.Forget(l.hub.cfg.Tables)
+	l.memory.Forget(l.hub.tables)
 	l.mu.Unlock()
 	l.hub.shapes.forget(l.name)
 }

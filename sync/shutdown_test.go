@@ -37,7 +37,7 @@ func startReal(t *testing.T) *real {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	over := make(chan error)
-	h := New(Config{Names: []string{"peersd"}, Tables: tables})
+	h := New(Config{Names: []string{"peersd"}, Allow: anybody, Tables: tables})
 	go func() { over <- h.Run(ctx, l) }()
 	return &real{t, l.Addr().String(), func() time.Duration {
 		began := time.Now()

@@ -50,7 +50,7 @@ func (l *link) snapshot() PeerStatus {
 	defer l.mu.Unlock()
 	p := PeerStatus{
 		Name:           l.name,
-		Address:        l.address,
+		Address:        l.address(),
 		LastStatus:     l.status.lastStatus,
 		LastHandshake:  l.status.lastHandshake,
 		Sessions:       l.status.sessions,
@@ -78,4 +78,4 @@ func (l *link) snapshot() PeerStatus {
 }
 
 // Names are those that peers may call us by.
-func (h *Hub) Names() []string { return h.cfg.Names }
+func (h *Hub) Names() []string { return h.cfg.Load().Names }
