@@ -9,26 +9,25 @@ import (
 	"strings"
 
 	"github.com/peersd/peersd/discover"
-	peersync "github.com/peersd/peersd/sync"
 )
 
-// ParsePlace reads where peers are to be found: NAME=ADDR:PORT, dns+HOST:PORT or
-// ADDR:PORT, of which each address is a peer's, or srv+NAME.
+// ParsePlace reads the argument of --peer, where peers are to be found: NAME=ADDR:PORT,
+// dns+HOST:PORT or ADDR:PORT, of which each address is a peer's, or srv+NAME.
 func ParsePlace(s string) (p discover.Place, err error) {
 	if host, found := strings.CutPrefix(s, "srv+"); found {
-		if err := checkHost(host); err != nil {
-			return p, fmt.Errorf("%q is not srv+NAME, as in srv+_peers._tcp.haproxy.default.svc", s)
+		if err := checkHost(host); err != nil || strings.Contains(host, ":") {
+			return p, fmt.Errorf("%q is not srv+NAME, as in srv+_peers._tcp.haproxy.default.svc", "srv+"+host)
 		}
 		return discover.Place{Host: host}, nil
 	}
-	name, address, found := strings.Cut(s, "=")
-	if found {
-		if err := CheckName(name); err != nil {
-			return p, err
+	if name, address, found := strings.Cut(s, "="); found {
+		if strings.HasPrefix(address, "dns+") || strings.HasPrefix(address, "srv+") {
+			return p, fmt.Errorf("%q: write %q without the name %q; each peer there has its own, which is found", s, address, name)
 		}
-	} else {
-		name, address = "", strings.TrimPrefix(s, "dns+")
+		p.Peer, err = ParsePeer(s)
+		return p, err
 	}
+	address := strings.TrimPrefix(s, "dns+")
 	host, port, err := net.SplitHostPort(address)
 	if err == nil {
 		err = checkHost(host)
@@ -36,11 +35,11 @@ func ParsePlace(s string) (p discover.Place, err error) {
 	if err != nil {
 		return p, fmt.Errorf("%q is not NAME=ADDR:PORT, dns+HOST:PORT or srv+NAME, as in lb1=10.0.0.1:10000", s)
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return p, fmt.Errorf("%q has no port from 1 to 65535", s)
+	if err := CheckAddress(address); err != nil {
+		return p, err
 	}
-	return discover.Place{Name: name, Host: host, Port: uint16(n)}, nil
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return discover.Place{Host: host, Port: uint16(n)}, nil
 }
 
 // checkHost reports what can't be the name of a host, or its address.
@@ -53,9 +52,8 @@ func checkHost(host string) error {
 }
 
 // ParsePeersFile reads what is in the file of --peers-file: a place a line, as
-// [ParsePlace] takes them; what stands behind a "#" is for people. file is for
-// errors.
-func (c *Config) ParsePeersFile(file string, text []byte) (all []discover.Place, err error) {
+// [ParsePlace] takes them; what stands behind a "#" is for people.
+func (c *Config) ParsePeersFile(text []byte) (all []discover.Place, err error) {
 	for i, line := range bytes.Split(text, []byte{'\n'}) {
 		s, _, _ := strings.Cut(string(line), "#")
 		if s = strings.TrimSpace(s); s == "" {
@@ -66,7 +64,7 @@ func (c *Config) ParsePeersFile(file string, text []byte) (all []discover.Place,
 			err = c.checkPlace(p, all)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", file, i+1, err)
+			return nil, fmt.Errorf("%s:%d: %w", c.PeersFile, i+1, err)
 		}
 		all = append(all, p)
 	}
@@ -76,23 +74,19 @@ func (c *Config) ParsePeersFile(file string, text []byte) (all []discover.Place,
 // checkPlace reports what is wrong with a place beside our names, the peers of our
 // own configuration, and other places.
 func (c *Config) checkPlace(p discover.Place, others []discover.Place) error {
-	if p.Name == "" {
+	name := p.Peer.Name
+	if name == "" {
 		if slices.Contains(others, p) {
 			return fmt.Errorf("%v is there twice", p)
 		}
 		return nil
 	}
-	if slices.Contains(c.names, p.Name) {
+	if slices.Contains(c.names, name) {
 		return fmt.Errorf("%v has our own name; leave it out, or give us another name with -L", p)
 	}
-	same := func(o discover.Place) bool { return o.Name == p.Name }
-	if c.hasPeer(p.Name) || slices.ContainsFunc(others, same) {
-		return fmt.Errorf("%v names %q twice; give each peer a name of its own", p, p.Name)
+	same := func(o discover.Place) bool { return o.Peer.Name == name }
+	if c.hasPeer(name) || slices.ContainsFunc(others, same) {
+		return fmt.Errorf("%v names %q twice; give each peer a name of its own", p, name)
 	}
 	return nil
-}
-
-// peerOf is the peer of a place that says its name.
-func peerOf(p discover.Place) peersync.Peer {
-	return peersync.Peer{Name: p.Name, Address: net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))}
 }

@@ -2,7 +2,6 @@ package discover
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -27,9 +26,10 @@ type Config struct {
 	ForgetAfter time.Duration
 	// MostPeers is how many are known at a time.
 	MostPeers int
-	// Resolver is asked for places, and Dial makes connections to what is there.
+	// Resolver is asked for places. Dialer makes connections to what is there, nil
+	// plain TCP ones.
 	Resolver Resolver
-	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	Dialer   peersync.Dialer
 	// Connected reports whether there is a session with a peer.
 	Connected func(name string) bool
 	// Apply is told all peers, in the order of their names, each time that they
@@ -57,7 +57,7 @@ type Discovery struct {
 // New returns a Discovery that does nothing yet. The error is that of the file.
 func New(cfg Config) (*Discovery, error) {
 	d := &Discovery{
-		cfg: cfg, ask: cfg.Resolver, is: Prober{cfg.Dial}.Is,
+		cfg: cfg, ask: cfg.Resolver, is: Prober{cfg.Dialer}.Is,
 		roster: newRoster(cfg), found: make(chan struct{}),
 	}
 	return d, d.readFile()
@@ -95,7 +95,7 @@ func (d *Discovery) setPlaces() {
 	for _, p := range come {
 		var ctx context.Context
 		ctx, p.cancel = context.WithCancel(d.ctx)
-		if p.Name == "" {
+		if p.Peer.Name == "" {
 			d.wg.Go(func() { d.watch(ctx, p) })
 		}
 	}
@@ -155,16 +155,16 @@ func (d *Discovery) watch(ctx context.Context, p *place) {
 // yet. HAProxy gives up a handshake after 5 s.
 const welcomeWithin = 2 * time.Second
 
-// Welcome reports whether a caller may be a peer of a name that is not known: it
-// calls from this host, or from an address that has been found. A HAProxy may call
+// Welcome is for [peersync.Finder]. A caller is a peer where it calls from this host,
+// or from an address that has been found, or is accepted anyway. A HAProxy may call
 // before the DNS was asked again; so that is done at once, and waited for.
-func (d *Discovery) Welcome(ctx context.Context, name string, from netip.Addr) bool {
+func (d *Discovery) Welcome(ctx context.Context, name string, from netip.Addr, accepted bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, welcomeWithin)
 	defer cancel()
 	from = from.Unmap()
 	for first := true; ; first = false {
 		d.mu.Lock()
-		if from.IsLoopback() || d.roster.has(from) {
+		if accepted || !from.IsValid() || from.IsLoopback() || d.roster.has(from) {
 			welcome := d.roster.called(time.Now(), name, from)
 			d.settle()
 			d.mu.Unlock()

@@ -82,11 +82,16 @@ func parseHosts(text []byte) (all []Place, err error) {
 		if line == "broken" {
 			return nil, errors.New("line 1: broken")
 		}
-		name, host, found := strings.Cut(line, "=")
-		if !found {
-			name, host = "", line
+		host := line
+		name, address, found := strings.Cut(line, "=")
+		if found {
+			host = address
 		}
-		all = append(all, Place{Name: name, Host: host, Port: 10000})
+		if found {
+			all = append(all, Place{Peer: peersync.Peer{Name: name, Address: host + ":10000"}})
+		} else {
+			all = append(all, Place{Host: host, Port: 10000})
+		}
 	}
 	return all, nil
 }
@@ -98,6 +103,9 @@ func (w *world) apply(peers []peersync.Peer) {
 	for _, p := range peers {
 		if p.Address != "" {
 			p.Name += "=" + p.Address
+		}
+		if p.Gone {
+			p.Name += " is gone"
 		}
 		w.applied = append(w.applied, p.Name)
 	}
@@ -199,8 +207,10 @@ func TestComeAndGo(t *testing.T) {
 		w.passes(time.Hour) // it has left the DNS, and is still connected
 		w.want("lb1", "lb2=10.0.0.2:10000")
 		w.do(func() { w.connected["lb1"] = false })
-		w.passes(9 * time.Minute)
+		w.passes(5 * time.Second)
 		w.want("lb1", "lb2=10.0.0.2:10000")
+		w.passes(9 * time.Minute)
+		w.want("lb1 is gone", "lb2=10.0.0.2:10000")
 		w.passes(2 * time.Minute)
 		w.want("lb2=10.0.0.2:10000")
 	})
@@ -300,13 +310,13 @@ func TestNameOfCaller(t *testing.T) {
 		w.haproxys = map[string]string{"10.0.0.1:10000": "f3a9", "10.0.0.2:10000": "77bd"}
 		w.run()
 		w.want()
-		if !w.Welcome(t.Context(), "f3a9", netip.MustParseAddr("::ffff:10.0.0.1")) {
+		if !w.Welcome(t.Context(), "f3a9", netip.MustParseAddr("::ffff:10.0.0.1"), false) {
 			t.Error("f3a9 is not welcome")
 		}
 		synctest.Wait()
 		w.want("f3a9=10.0.0.1:10000")
 		// From this host, any name is: a HAProxy beside us has another address in the DNS.
-		if !w.Welcome(t.Context(), "77bd", netip.MustParseAddr("127.0.0.1")) {
+		if !w.Welcome(t.Context(), "77bd", netip.MustParseAddr("127.0.0.1"), false) {
 			t.Error("77bd is not welcome")
 		}
 		synctest.Wait()
@@ -321,7 +331,7 @@ func TestWelcomeStranger(t *testing.T) {
 		w.run()
 		w.passes(10 * time.Second)
 		began := time.Now()
-		if w.Welcome(t.Context(), "lb1", netip.MustParseAddr("10.0.0.1")) {
+		if w.Welcome(t.Context(), "lb1", netip.MustParseAddr("10.0.0.1"), false) {
 			t.Error("a stranger is welcome")
 		}
 		if took := time.Since(began); took != welcomeWithin {
@@ -330,7 +340,7 @@ func TestWelcomeStranger(t *testing.T) {
 		w.passes(time.Minute)
 		w.do(func() { w.hosts["lb.test"] = []string{"10.0.0.1"} })
 		began = time.Now()
-		if !w.Welcome(t.Context(), "lb1", netip.MustParseAddr("10.0.0.1")) {
+		if !w.Welcome(t.Context(), "lb1", netip.MustParseAddr("10.0.0.1"), false) {
 			t.Error("a peer of which the DNS knows is not welcome")
 		}
 		if took := time.Since(began); took > leastTTL {
@@ -346,7 +356,7 @@ func TestStrangersAskSeldom(t *testing.T) {
 		w.run()
 		before := w.lookups
 		for range 100 {
-			go w.Welcome(t.Context(), "lb1", netip.MustParseAddr("10.0.0.1"))
+			go w.Welcome(t.Context(), "lb1", netip.MustParseAddr("10.0.0.1"), false)
 			w.passes(100 * time.Millisecond)
 		}
 		w.passes(10 * time.Second)
@@ -427,7 +437,7 @@ func TestTooManyPeers(t *testing.T) {
 		w.run()
 		host := netip.MustParseAddr("127.0.0.1")
 		call := func(name string) bool {
-			welcome := w.Welcome(t.Context(), name, host)
+			welcome := w.Welcome(t.Context(), name, host, false)
 			w.do(func() { w.connected[name] = welcome })
 			w.passes(2 * time.Second)
 			return welcome
@@ -471,7 +481,7 @@ func TestFile(t *testing.T) {
 		w.passes(10 * lookEvery)
 		os.Remove(file)
 		w.passes(10 * lookEvery)
-		w.want("lb1=10.0.0.9:10000", "lb2", "lb3=10.0.0.3:10000")
+		w.want("lb1=10.0.0.9:10000", "lb2 is gone", "lb3=10.0.0.3:10000")
 		for _, once := range []string{"stay as they are: line 1: broken", "stay as they are: there is no file"} {
 			if n := strings.Count(w.log.String(), once); n != 1 {
 				t.Errorf("the log says %d times %q:\n%s", n, once, &w.log)
@@ -481,7 +491,7 @@ func TestFile(t *testing.T) {
 		w.passes(2 * lookEvery)
 		write("lb3=10.0.0.3\n")
 		w.passes(2 * lookEvery)
-		w.want("lb1", "lb2", "lb3=10.0.0.3:10000")
+		w.want("lb1", "lb2 is gone", "lb3=10.0.0.3:10000")
 		w.passes(2 * time.Hour)
 		w.want("lb3=10.0.0.3:10000")
 	})
@@ -509,7 +519,7 @@ func TestFileAtStart(t *testing.T) {
 // A place is written as the user writes it.
 func TestPlaceString(t *testing.T) {
 	got := map[string]bool{}
-	for _, p := range []Place{{"lb1", "::1", 10000}, {"", "lb.test", 10000}, {"", "_peers._tcp.lb.test", 0}} {
+	for _, p := range []Place{{Peer: peersync.Peer{Name: "lb1", Address: "[::1]:10000"}}, {Host: "lb.test", Port: 10000}, {Host: "_peers._tcp.lb.test"}} {
 		got[p.String()] = true
 	}
 	want := map[string]bool{"lb1=[::1]:10000": true, "dns+lb.test:10000": true, "srv+_peers._tcp.lb.test": true}

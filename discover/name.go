@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/peersd/peersd/protocol"
+	peersync "github.com/peersd/peersd/sync"
 )
 
 // A Prober finds out whether the peer at an address goes by a name, without a
@@ -22,7 +23,7 @@ import (
 // name, and with 503 by all others. It touches no session, of ours or of anybody
 // else. So do peersds.
 type Prober struct {
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dialer peersync.Dialer // nil is plain TCP
 }
 
 const probeTimeout = 2 * time.Second
@@ -31,7 +32,7 @@ const probeTimeout = 2 * time.Second
 func (p Prober) Is(ctx context.Context, address netip.AddrPort, name string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	nc, err := p.Dial(ctx, "tcp", address.String())
+	nc, err := p.dial(ctx, address.String())
 	if err != nil {
 		return false, err
 	}
@@ -53,6 +54,13 @@ func (p Prober) Is(ctx context.Context, address netip.AddrPort, name string) (bo
 		return true, nil
 	}
 	return false, fmt.Errorf("it says %v to a hello without a name", status)
+}
+
+func (p Prober) dial(ctx context.Context, address string) (net.Conn, error) {
+	if p.Dialer != nil {
+		return p.Dialer.Dial(ctx, address)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
 }
 
 func readStatus(nc net.Conn) (protocol.Status, error) {

@@ -4,14 +4,16 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+
+	peersync "github.com/peersd/peersd/sync"
 )
 
 // A Place is where peers are to be found.
 type Place struct {
-	// Name of the one peer that is there. Without one, each address of Host is a
-	// peer's, whose name is still to be found.
-	Name string
-	// Host is a name, or an address.
+	// Peer is the one that is there, where its name is known.
+	Peer peersync.Peer
+	// Host, where it is not, is the name of a host, or an address: each of its
+	// addresses is a peer's, whose name is still to be found.
 	Host string
 	// Port of Host; 0 where Host is a name that has SRV records.
 	Port uint16
@@ -19,16 +21,12 @@ type Place struct {
 
 func (p Place) String() string {
 	switch {
-	case p.Name != "":
-		return p.Name + "=" + p.hostPort()
+	case p.Peer.Name != "":
+		return p.Peer.Name + "=" + p.Peer.Address
 	case p.Port == 0:
 		return "srv+" + p.Host
 	}
-	return "dns+" + p.hostPort()
-}
-
-func (p Place) hostPort() string {
-	return net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))
+	return "dns+" + net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))
 }
 
 // An Endpoint is an address at which there is a peer, and names that it may have.

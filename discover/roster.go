@@ -17,6 +17,7 @@ type roster struct {
 	names       []string // ours
 	forgetAfter time.Duration
 	most        int // peers
+	dialer      peersync.Dialer
 	log         zerolog.Logger
 
 	places    map[Place]*place
@@ -47,15 +48,15 @@ type endpoint struct {
 
 // A peer is one that has a name.
 type peer struct {
-	from      netip.Addr // where it called from last, if it ever did
-	address   string     // to dial, "" where it is not to be found any more
-	connected bool
-	away      time.Time // since when it is neither to be found nor connected
+	peersync.Peer            // without an address where it is not to be found any more
+	from          netip.Addr // where it called from last, if it ever did
+	connected     bool
+	away          time.Time // since when it is neither to be found nor connected
 }
 
 func newRoster(cfg Config) roster {
 	return roster{
-		names: cfg.Names, forgetAfter: cfg.ForgetAfter, most: cfg.MostPeers, log: cfg.Log,
+		names: cfg.Names, forgetAfter: cfg.ForgetAfter, most: cfg.MostPeers, dialer: cfg.Dialer, log: cfg.Log,
 		places: map[Place]*place{}, endpoints: map[netip.AddrPort]*endpoint{}, peers: map[string]*peer{},
 	}
 }
@@ -136,7 +137,7 @@ func (r *roster) called(now time.Time, name string, from netip.Addr) bool {
 			return false
 		}
 	}
-	p.from = from
+	p.from, p.away = from, time.Time{}
 	for _, e := range r.endpoints {
 		if e.name == "" && mayBe(e, p) {
 			signal(e.said)
@@ -148,7 +149,7 @@ func (r *roster) called(now time.Time, name string, from netip.Addr) bool {
 // mayBe reports whether it may have been the peer at e that called: what is on our
 // host may call us from the loopback address, and be found under another one.
 func mayBe(e *endpoint, p *peer) bool {
-	return p.from == e.address.Addr() || p.from.IsLoopback() && p.address == ""
+	return p.from == e.address.Addr() || p.from.IsLoopback() && p.Address == ""
 }
 
 // candidates are the names that the peer at e may have, the most likely first.
@@ -177,7 +178,7 @@ func (r *roster) add(now time.Time, name string) *peer {
 		}
 		return nil
 	}
-	r.peers[name] = &peer{}
+	r.peers[name] = &peer{Peer: peersync.Peer{Name: name}}
 	return r.peers[name]
 }
 
@@ -192,10 +193,14 @@ func (r *roster) forgetOldest() bool {
 	return oldest != ""
 }
 
+// goneAfter is how long a peer that can't be found any more may take to come back by
+// itself before nobody expects that.
+const goneAfter = 10 * time.Second
+
 // settle brings what is known of the peers up to date, and returns them.
 func (r *roster) settle(now time.Time, connected func(name string) bool) (all []peersync.Peer) {
-	addresses := r.addresses()
-	for _, name := range slices.Sorted(maps.Keys(addresses)) {
+	here := r.here()
+	for _, name := range slices.Sorted(maps.Keys(here)) {
 		if r.peers[name] == nil {
 			r.add(now, name)
 		}
@@ -203,11 +208,16 @@ func (r *roster) settle(now time.Time, connected func(name string) bool) (all []
 	for name, p := range r.peers {
 		is := connected(name)
 		if p.connected && !is {
-			r.kickFor(p.address)
+			r.kickFor(p.Address)
 		}
-		p.connected, p.address = is, addresses[name]
+		p.connected = is
+		if at, found := here[name]; found {
+			p.Peer = at
+		} else {
+			p.Peer = peersync.Peer{Name: name}
+		}
 		switch {
-		case p.connected || p.address != "":
+		case p.connected || p.Address != "":
 			p.away = time.Time{}
 		case p.away.IsZero():
 			p.away = now
@@ -215,34 +225,37 @@ func (r *roster) settle(now time.Time, connected func(name string) bool) (all []
 		case now.Sub(p.away) >= r.forgetAfter:
 			delete(r.peers, name)
 			r.log.Info().Str("peer", name).Msg("the peer is forgotten")
+		default:
+			p.Gone = now.Sub(p.away) >= goneAfter
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.peers)) {
-		all = append(all, peersync.Peer{Name: name, Address: r.peers[name].address})
+		all = append(all, r.peers[name].Peer)
 	}
 	return all
 }
 
-// addresses are where peers are, by their names. One that has several stays where
-// it is.
-func (r *roster) addresses() map[string]string {
-	all := map[string]string{}
+// here are the peers that are to be found, by their names. One that has several
+// addresses stays where it is.
+func (r *roster) here() map[string]peersync.Peer {
+	all := map[string]peersync.Peer{}
 	for p := range r.places {
-		if p.Name != "" {
-			all[p.Name] = p.hostPort()
+		if p.Peer.Name != "" {
+			all[p.Peer.Name] = p.Peer
 		}
 	}
 	found := map[string][]string{}
 	for a, e := range r.endpoints {
-		if e.name != "" && all[e.name] == "" && !slices.Contains(r.names, e.name) {
+		if e.name != "" && all[e.name].Name == "" && !slices.Contains(r.names, e.name) {
 			found[e.name] = append(found[e.name], a.String())
 		}
 	}
 	for name, several := range found {
-		all[name] = slices.Min(several)
-		if p := r.peers[name]; p != nil && slices.Contains(several, p.address) {
-			all[name] = p.address
+		address := slices.Min(several)
+		if p := r.peers[name]; p != nil && slices.Contains(several, p.Address) {
+			address = p.Address
 		}
+		all[name] = peersync.Peer{Name: name, Address: address, Dialer: r.dialer}
 	}
 	return all
 }

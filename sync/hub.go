@@ -52,6 +52,9 @@ type Hub struct {
 
 	handshakes handshakes
 
+	finder       Finder // of peers that no other source has, nil without one
+	finderSource string // whose members are the finder's
+
 	setting sync.Mutex // one SetMembers at a time, and taken before all others
 
 	mu        sync.Mutex
@@ -201,7 +204,7 @@ func (h *Hub) upToDate(learner *link) bool {
 		return false
 	}
 	for _, l := range h.snapshot() {
-		if l != learner && l.stale.Load() {
+		if l != learner && l.stale.Load() && !l.gone() {
 			return false
 		}
 	}

@@ -64,12 +64,9 @@ func serveFlags(flags *pflag.FlagSet, c *config.Config) {
 			return config.CheckAddress(s)
 		})
 	addFlag(flags, "peer", "NAME=ADDR:PORT",
-		"a HAProxy to dial, and to accept; may be repeated. With one, peers of other names are refused",
-		func(s string) error {
-			p, err := config.ParsePeer(s)
-			c.Peers = append(c.Peers, p)
-			return err
-		})
+		"a HAProxy to dial, and to accept; may be repeated. With one, peers of other names are refused. dns+HOST:PORT, ADDR:PORT and srv+NAME are HAProxys that come and go: each address of a host, and what SRV records say",
+		c.AddPeer)
+	discoverFlags(flags, c)
 	addFlag(flags, "section", "NAME",
 		"the name of the peers section, \"peers\" without it: a part of the names of tables declared there",
 		func(s string) error {
@@ -153,9 +150,18 @@ func serve(c *config.Config) error {
 	hub := peersync.New(peersync.Config{
 		Names: c.Names(), Peers: c.Peers, Allow: peersync.Allow{Trusted: len(c.Peers) == 0}, Tables: tables, MaxUpdates: c.MaxUpdates, TeachRate: c.TeachRate, Limits: c.PeerLimits, Log: log,
 	})
+	finds, err := discovery(c, hub, log)
+	if err != nil {
+		closeAll(listeners)
+		closeAll(sockets)
+		return err
+	}
 	runtime := &admin.Server{Tables: tables, Hub: hub, Listen: c.Listen, Level: c.SocketLevel, Version: versionString(), Started: started, Log: log}
 	var wg sync.WaitGroup
 	wg.Go(func() { runtime.Serve(ctx, sockets...) })
+	if finds != nil {
+		wg.Go(func() { finds.Run(ctx) })
+	}
 	log.Info().Str("version", versionString()).Strs("names", c.Names()).Strs("listen", c.Listen).
 		Strs("sockets", c.Sockets).Int("peers", len(c.Peers)).Msg("peersd is running")
 	err = hub.Run(ctx, listeners...)
