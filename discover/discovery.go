@@ -2,6 +2,7 @@ package discover
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -26,10 +27,8 @@ type Config struct {
 	ForgetAfter time.Duration
 	// MostPeers is how many are known at a time.
 	MostPeers int
-	// Resolver is asked for places. Dialer makes connections to what is there, nil
-	// plain TCP ones.
+	// Resolver is asked for places.
 	Resolver Resolver
-	Dialer   peersync.Dialer
 	// Connected reports whether there is a session with a peer.
 	Connected func(name string) bool
 	// Apply is told all peers, in the order of their names, each time that they
@@ -57,7 +56,7 @@ type Discovery struct {
 // New returns a Discovery that does nothing yet. The error is that of the file.
 func New(cfg Config) (*Discovery, error) {
 	d := &Discovery{
-		cfg: cfg, ask: cfg.Resolver, is: Prober{cfg.Dialer}.Is,
+		cfg: cfg, ask: cfg.Resolver, is: Prober{new(net.Dialer).DialContext}.Is,
 		roster: newRoster(cfg), found: make(chan struct{}),
 	}
 	return d, d.readFile()

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/peersd/peersd/protocol"
-	peersync "github.com/peersd/peersd/sync"
 )
 
 // A Prober finds out whether the peer at an address goes by a name, without a
@@ -23,7 +22,7 @@ import (
 // name, and with 503 by all others. It touches no session, of ours or of anybody
 // else. So do peersds.
 type Prober struct {
-	Dialer peersync.Dialer // nil is plain TCP
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 const probeTimeout = 2 * time.Second
@@ -32,7 +31,7 @@ const probeTimeout = 2 * time.Second
 func (p Prober) Is(ctx context.Context, address netip.AddrPort, name string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	nc, err := p.dial(ctx, address.String())
+	nc, err := p.Dial(ctx, "tcp", address.String())
 	if err != nil {
 		return false, err
 	}
@@ -54,13 +53,6 @@ func (p Prober) Is(ctx context.Context, address netip.AddrPort, name string) (bo
 		return true, nil
 	}
 	return false, fmt.Errorf("it says %v to a hello without a name", status)
-}
-
-func (p Prober) dial(ctx context.Context, address string) (net.Conn, error) {
-	if p.Dialer != nil {
-		return p.Dialer.Dial(ctx, address)
-	}
-	return new(net.Dialer).DialContext(ctx, "tcp", address)
 }
 
 func readStatus(nc net.Conn) (protocol.Status, error) {

@@ -9,10 +9,6 @@ import (
 	"time"
 )
 
-type dialer func() (net.Conn, error)
-
-func (d dialer) Dial(context.Context, string) (net.Conn, error) { return d() }
-
 // What a peer answers to a hello without a caller's name, and what that says of its
 // own.
 func TestProber(t *testing.T) {
@@ -31,7 +27,7 @@ func TestProber(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			hello := make(chan string, 1)
-			dial := func() (net.Conn, error) {
+			dial := func(context.Context, string, string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
 				go func() {
 					defer theirs.Close()
@@ -42,7 +38,7 @@ func TestProber(t *testing.T) {
 				}()
 				return ours, nil
 			}
-			is, err := Prober{dialer(dial)}.Is(t.Context(), netip.MustParseAddrPort("10.0.0.1:10000"), "lb1")
+			is, err := Prober{dial}.Is(t.Context(), netip.MustParseAddrPort("10.0.0.1:10000"), "lb1")
 			said := ""
 			if err != nil {
 				said = err.Error()
@@ -61,12 +57,12 @@ func TestProber(t *testing.T) {
 func TestProberSilence(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	dial := func() (net.Conn, error) {
+	dial := func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		go io.Copy(io.Discard, theirs)
 		return ours, nil
 	}
-	if _, err := (Prober{dialer(dial)}).Is(ctx, netip.MustParseAddrPort("10.0.0.1:10000"), "lb1"); err == nil {
+	if _, err := (Prober{dial}).Is(ctx, netip.MustParseAddrPort("10.0.0.1:10000"), "lb1"); err == nil {
 		t.Error("no error")
 	}
 }

@@ -17,7 +17,6 @@ type roster struct {
 	names       []string // ours
 	forgetAfter time.Duration
 	most        int // peers
-	dialer      peersync.Dialer
 	log         zerolog.Logger
 
 	places    map[Place]*place
@@ -56,7 +55,7 @@ type peer struct {
 
 func newRoster(cfg Config) roster {
 	return roster{
-		names: cfg.Names, forgetAfter: cfg.ForgetAfter, most: cfg.MostPeers, dialer: cfg.Dialer, log: cfg.Log,
+		names: cfg.Names, forgetAfter: cfg.ForgetAfter, most: cfg.MostPeers, log: cfg.Log,
 		places: map[Place]*place{}, endpoints: map[netip.AddrPort]*endpoint{}, peers: map[string]*peer{},
 	}
 }
@@ -255,7 +254,7 @@ func (r *roster) here() map[string]peersync.Peer {
 		if p := r.peers[name]; p != nil && slices.Contains(several, p.Address) {
 			address = p.Address
 		}
-		all[name] = peersync.Peer{Name: name, Address: address, Dialer: r.dialer}
+		all[name] = peersync.Peer{Name: name, Address: address}
 	}
 	return all
 }

@@ -118,7 +118,7 @@ func (l *link) redial(ctx context.Context, c *conn) {
 // connect dials as the peer is to be dialled.
 func (h *Hub) connect(ctx context.Context, to Peer) (net.Conn, error) {
 	if to.Dialer != nil {
-		return to.Dialer.Dial(ctx, to.Address)
+		return to.Dialer.Dial(ctx)
 	}
 	return h.dial(ctx, "tcp", to.Address)
 }

@@ -94,6 +94,9 @@ func (c *conn) defined(e session.Event) {
 	if e.Definition.Expire == 0 {
 		log.Debug().Msg("the table has no expire: its entries live until HAProxy's table is full")
 	}
+	if d := c.link.hub.declared()[e.Definition.Name]; d.otherwise(e.Definition) != "" {
+		log.Warn().Msgf("the peer defines the table otherwise than %s declares it: %s; make their lines equal", d.Where, d.otherwise(e.Definition))
+	}
 	if others := c.link.hub.shapes.note(c.link.name, e.Table); len(others) > 0 {
 		log.Warn().Msgf("the table is %q here, but %s: HAProxy drops the other's updates in silence; make the type and len of their stick-table lines equal",
 			e.Table.KeySpec(), strings.Join(others, " and "))

@@ -24,8 +24,9 @@ type Config struct {
 	// which [Hub.SetMembers] may set those of other sources.
 	Peers []Peer
 	Allow Allow
-	// Tables that are mirrored and taught.
-	Tables *table.Set
+	// Tables that are mirrored and taught, and those of them that are declared.
+	Tables   *table.Set
+	Declared []Declared
 	// MaxUpdates is how many updates are sent to a peer at once; 0 is 200.
 	MaxUpdates int
 	// TeachRate is how many updates a second a peer is sent at most; 0 is as
@@ -55,7 +56,8 @@ type Hub struct {
 	finder       Finder // of peers that no other source has, nil without one
 	finderSource string // whose members are the finder's
 
-	setting sync.Mutex // one SetMembers at a time, and taken before all others
+	setting      sync.Mutex // one Apply or SetMembers at a time, and taken before all others
+	declarations atomic.Pointer[map[string]Declared]
 
 	mu        sync.Mutex
 	running   context.Context // of Run, nil before and after it
@@ -87,9 +89,12 @@ func New(cfg Config) *Hub {
 // Log. Sessions are touched as [Hub.SetMembers] says, and by nothing else: what
 // they go by they have from their beginning, the names by which they know us too.
 func (h *Hub) Apply(cfg Config) {
+	h.setting.Lock()
+	defer h.setting.Unlock()
 	h.cfg.Store(&cfg)
 	h.limits.set(cfg.Limits)
-	h.SetMembers(ofConfig, Members{cfg.Peers, cfg.Allow})
+	h.declare(cfg.Declared)
+	h.apply(ofConfig, Members{cfg.Peers, cfg.Allow})
 }
 
 // Run accepts on listeners and dials the configured peers until ctx is done,

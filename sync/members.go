@@ -23,14 +23,15 @@ type Peer struct {
 	// Gone is one that nobody expects back: what we may lack of it is lost, and no
 	// lesson of ours is less for it.
 	Gone bool
-	// Dialer makes the connection; nil is plain TCP. A peer whose dialer is not
-	// the same any more is dialled anew, so that it has to be comparable.
+	// Dialer makes the connection, where it is not a plain one over TCP to Address,
+	// which is for people then. A peer whose dialer is not the same any more (==) is
+	// dialled anew.
 	Dialer Dialer
 }
 
-// A Dialer makes connections to the address of a [Peer].
+// A Dialer makes connections to one peer.
 type Dialer interface {
-	Dial(ctx context.Context, address string) (net.Conn, error)
+	Dial(ctx context.Context) (net.Conn, error)
 }
 
 // ofConfig is the source that is the [Config].
@@ -51,6 +52,11 @@ const ofConfig = ""
 func (h *Hub) SetMembers(source string, m Members) {
 	h.setting.Lock()
 	defer h.setting.Unlock()
+	h.apply(source, m)
+}
+
+// apply is SetMembers. h.setting is held.
+func (h *Hub) apply(source string, m Members) {
 	gone, moved := h.setMembers(source, m)
 	var wg sync.WaitGroup
 	for _, l := range gone {

@@ -189,8 +189,8 @@ func TestDialer(t *testing.T) {
 
 type prefixed struct{ *network }
 
-func (p *prefixed) Dial(ctx context.Context, address string) (net.Conn, error) {
-	return p.dial(ctx, "tcp", "tls+"+address)
+func (p *prefixed) Dial(ctx context.Context) (net.Conn, error) {
+	return p.dial(ctx, "tcp", "tls+a:1")
 }
 
 func TestListenersComeAndGo(t *testing.T) {

@@ -2,6 +2,7 @@ package table
 
 import (
 	"container/heap"
+	"maps"
 	"math"
 )
 
@@ -26,13 +27,27 @@ func (s *Set) Limit(name string, l Limits) {
 	}
 }
 
-func (s *Set) limitTable(t *Table) {
-	for _, name := range [...]string{t.name, t.FullName()} {
-		if l, ok := s.limits[name]; ok {
-			t.size.Store(int64(l.Size))
-			t.noPurge.Store(l.NoPurge)
-		}
+// SetLimits sets the limits of all tables, by name as in [Set.Limit]: tables of other
+// names have none.
+func (s *Set) SetLimits(all map[string]Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits = maps.Clone(all)
+	if s.limits == nil {
+		s.limits = map[string]Limits{}
 	}
+	for _, t := range s.Tables() {
+		s.limitTable(t)
+	}
+}
+
+func (s *Set) limitTable(t *Table) {
+	l, ok := s.limits[t.FullName()]
+	if !ok {
+		l = s.limits[t.name]
+	}
+	t.size.Store(int64(l.Size))
+	t.noPurge.Store(l.NoPurge)
 }
 
 // LimitMemory bounds what all tables together reserve, in bytes; 0 is no bound.

@@ -317,3 +317,21 @@ func TestCleanerFindsWhatGivesWay(t *testing.T) {
 	expect(t, "entries", tb.Entries(), n)
 	check(t, tb)
 }
+
+// Limits that are set anew count in the place of all before, and for tables to come.
+func TestSetLimits(t *testing.T) {
+	set := newSet1()
+	a, b := named("/a", protocol.KeyIPv4, 4, 0), named("b", protocol.KeyIPv4, 4, 0)
+	ta := set.Define(epoch, nil, a)
+	set.Limit("section/a", Limits{Size: 10, NoPurge: true})
+	expect(t, "a, limited", ta.size.Load(), 10)
+	expect(t, "nopurge", ta.noPurge.Load(), true)
+	set.SetLimits(map[string]Limits{"b": {Size: 20}, "/a": {Size: 5}})
+	expect(t, "a, by its name on the wire", ta.size.Load(), 5)
+	expect(t, "nopurge", ta.noPurge.Load(), false)
+	expect(t, "b, which came later", set.Define(epoch, nil, b).size.Load(), 20)
+	set.SetLimits(nil)
+	expect(t, "a, without a limit", ta.size.Load(), 0)
+	set.Limit("/a", Limits{Size: 7})
+	expect(t, "a, once more", ta.size.Load(), 7)
+}
