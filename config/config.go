@@ -360,15 +360,13 @@ func ParseLearnRate(s string) (int, error) {
 	return ParseLimit(s, minLearnRate, math.MaxInt32)
 }
 
-// leastForgetAfter is the least for --forget-after: a HAProxy that is restarted is away
-// for some seconds.
-const leastForgetAfter = time.Minute
+const leastForgetAfter = time.Second
 
 // ParseForgetAfter reads the argument of --forget-after.
 func ParseForgetAfter(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < leastForgetAfter {
-		return 0, fmt.Errorf("%q is no time of a minute or more, as in 10m or 24h", s)
+		return 0, fmt.Errorf("%q is no time of a second or more, as in 10m or 24h", s)
 	}
 	return d, nil
 }

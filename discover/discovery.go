@@ -163,14 +163,15 @@ func (d *Discovery) Welcome(ctx context.Context, name string, from netip.Addr, a
 	from = from.Unmap()
 	for first := true; ; first = false {
 		d.mu.Lock()
-		if accepted || !from.IsValid() || from.IsLoopback() || d.roster.has(from) {
+		has := d.roster.has(from)
+		if first && !has {
+			d.roster.kick()
+		}
+		if has || accepted || from.IsLoopback() || !from.IsValid() {
 			welcome := d.roster.called(time.Now(), name, from)
 			d.settle()
 			d.mu.Unlock()
 			return welcome
-		}
-		if first {
-			d.roster.kick()
 		}
 		found := d.found
 		d.mu.Unlock()

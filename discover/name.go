@@ -75,7 +75,7 @@ func readStatus(nc net.Conn) (protocol.Status, error) {
 // session with us, for it may be another peer by now.
 const (
 	unansweredAtLeast = 250 * time.Millisecond
-	unansweredAtMost  = 5 * time.Second
+	unansweredAtMost  = 2 * time.Second
 	namelessPause     = time.Minute
 	verifyPause       = 5 * time.Second
 )

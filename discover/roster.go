@@ -50,6 +50,7 @@ type peer struct {
 	peersync.Peer            // without an address where it is not to be found any more
 	from          netip.Addr // where it called from last, if it ever did
 	connected     bool
+	gone          bool      // nobody expects it back
 	away          time.Time // since when it is neither to be found nor connected
 }
 
@@ -136,7 +137,7 @@ func (r *roster) called(now time.Time, name string, from netip.Addr) bool {
 			return false
 		}
 	}
-	p.from, p.away = from, time.Time{}
+	p.from, p.away, p.gone = from, time.Time{}, false
 	for _, e := range r.endpoints {
 		if e.name == "" && mayBe(e, p) {
 			signal(e.said)
@@ -213,19 +214,24 @@ func (r *roster) settle(now time.Time, connected func(name string) bool) (all []
 		if at, found := here[name]; found {
 			p.Peer = at
 		} else {
+			if p.Address != "" {
+				r.log.Info().Str("peer", name).Str("address", p.Address).Msg("not to be found any more, and not dialled")
+			}
 			p.Peer = peersync.Peer{Name: name}
 		}
 		switch {
 		case p.connected || p.Address != "":
-			p.away = time.Time{}
+			p.away, p.gone = time.Time{}, false
 		case p.away.IsZero():
 			p.away = now
-			r.log.Info().Str("peer", name).Stringer("after", r.forgetAfter).Msg("the peer is gone, and will be forgotten")
 		case now.Sub(p.away) >= r.forgetAfter:
 			delete(r.peers, name)
 			r.log.Info().Str("peer", name).Msg("the peer is forgotten")
-		default:
-			p.Gone = now.Sub(p.away) >= goneAfter
+		case now.Sub(p.away) >= goneAfter:
+			if !p.gone {
+				r.log.Info().Str("peer", name).Stringer("after", r.forgetAfter).Msg("the peer is gone, and will be forgotten if it does not come back")
+			}
+			p.gone, p.Gone = true, true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.peers)) {
