@@ -138,7 +138,7 @@ func TestLookup(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := dnstest.Start(t, "127.0.0.1")
+			s := dnstest.Start(t, "127.0.0.1:0")
 			test.set(s)
 			found, ttl, err := test.place.lookup(context.Background(), Resolver{Server: s.Address})
 			if (err != nil) != test.failed {
@@ -164,7 +164,7 @@ func TestLookup(t *testing.T) {
 }
 
 func TestLookupTooMany(t *testing.T) {
-	s := dnstest.Start(t, "127.0.0.1")
+	s := dnstest.Start(t, "127.0.0.1:0")
 	s.Truncate(true)
 	var all []dnsmessage.ResourceBody
 	for i := range mostEndpoints + 1 {
@@ -179,7 +179,7 @@ func TestLookupTooMany(t *testing.T) {
 }
 
 func TestNamesOfAddress(t *testing.T) {
-	s := dnstest.Start(t, "127.0.0.1")
+	s := dnstest.Start(t, "127.0.0.1:0")
 	s.SetPTR("10.0.0.1", "lb-0.lb.test")
 	names, err := Resolver{Server: s.Address}.Names(context.Background(), netip.MustParseAddr("10.0.0.1"))
 	if err != nil || !slices.Equal(names, []string{"lb-0.lb.test."}) {

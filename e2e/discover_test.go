@@ -15,6 +15,8 @@ import (
 	"github.com/peersd/peersd/discover"
 	"github.com/peersd/peersd/internal/dnstest"
 	"github.com/peersd/peersd/internal/haproxytest"
+	"github.com/peersd/peersd/internal/netlab"
+	"github.com/peersd/peersd/internal/testkit"
 )
 
 // A cluster is a peersd that finds its HAProxys, each of which has an address of its own
@@ -29,7 +31,7 @@ type cluster struct {
 
 func newCluster(t *testing.T, r haproxytest.Release, args ...string) *cluster {
 	c := &cluster{t: t, r: r, host: haproxytest.Host(t)}
-	c.dns = dnstest.Start(t, c.host)
+	c.dns = dnstest.Start(t, c.host+":0")
 	c.d = startDaemon(t, c.host, 0, append([]string{"--dns", c.dns.Address}, args...)...)
 	return c
 }
@@ -217,6 +219,39 @@ func TestPeersFile(t *testing.T) {
 		c.has(c.d, "mypeers/t1", "one")
 		if n := strings.Count(c.d.log.String(), "session established"); n != 2 || strings.Contains(c.d.log.String(), "session closed") {
 			t.Errorf("%d sessions, or one was closed", n)
+		}
+	})
+}
+
+// One that calls from another machine is not taken where the DNS doesn't know it, and
+// calls again; and is taken at once when it does, however long the answer holds that it
+// did not.
+func TestCallsFromElsewhere(t *testing.T) {
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		link, err := netlab.New(linkSeed)
+		if errors.Is(err, netlab.ErrUnavailable) {
+			testkit.Skip(t, err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { link.Close() })
+		c := &cluster{t: t, r: r, host: link.B.Address}
+		c.dns = dnstest.StartWithin(t, c.host+":0", link.B.Do)
+		c.dns.Negative(time.Hour)
+		c.d = newDaemon(t, c.host, 0, "--dns", c.dns.Address, "--peer", "dns+lb.test:"+fmt.Sprint(portLB))
+		c.d.within = link.B.Do
+		c.d.start()
+		config := fmt.Sprintf("peers mypeers\n    peer 5d7f9c %s\n    peer peersd %s\n    table t1 type string len 32 size 1k expire 1h store gpc0\n",
+			address(link.A.Address, portLB), address(c.host, portPeersd))
+		lb := r.StartWith(t, haproxytest.Options{Name: "5d7f9c", Config: config, Enter: link.A.Enter})
+		c.logs("where no peer is to be found now")
+		c.dns.Set("lb.test", time.Hour, dnstest.A(link.A.Address))
+		c.joins("5d7f9c")
+		set(t, lb, "one")
+		c.has(c.d, "mypeers/t1", "one")
+		if status := haproxyPeer(t, lb, "peersd")["last_status"]; status != "ESTA" {
+			t.Errorf("HAProxy has last_status=%s", status)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-// Package dnstest is a DNS server on loopback, over UDP and TCP, whose answers a test
+// Package dnstest is a DNS server, over UDP and TCP, whose answers a test
 // changes as it goes.
 package dnstest
 
@@ -39,24 +39,18 @@ type answer struct {
 	records []dnsmessage.ResourceBody
 }
 
-// Start starts a server on a loopback address, which ends with the test.
-func Start(tb testing.TB, host string) *Server {
+// Start starts a server on an address, which ends with the test; port 0 is any.
+func Start(tb testing.TB, address string) *Server {
+	tb.Helper()
+	return StartWithin(tb, address, func(f func() error) error { return f() })
+}
+
+// StartWithin is Start in another network: within runs what opens sockets there.
+func StartWithin(tb testing.TB, address string, within func(func() error) error) *Server {
 	tb.Helper()
 	s := &Server{names: map[string]answer{}, asked: map[string]int{}, negative: time.Second}
-	// The port of the one may be in use with the other.
-	for range 20 {
-		var err error
-		if s.udp, err = net.ListenPacket("udp", net.JoinHostPort(host, "0")); err != nil {
-			tb.Fatal(err)
-		}
-		s.Address = s.udp.LocalAddr().String()
-		if s.tcp, err = net.Listen("tcp", s.Address); err == nil {
-			break
-		}
-		s.udp.Close()
-	}
-	if s.tcp == nil {
-		tb.Fatalf("no port of %s is free for UDP and TCP", host)
+	if err := within(func() error { return s.listen(address) }); err != nil {
+		tb.Fatal(err)
 	}
 	s.wg.Go(s.serveUDP)
 	s.wg.Go(s.serveTCP)
@@ -66,6 +60,22 @@ func Start(tb testing.TB, host string) *Server {
 		s.wg.Wait()
 	})
 	return s
+}
+
+// listen opens the same port for UDP and TCP: that of the one may be in use with the
+// other.
+func (s *Server) listen(address string) (err error) {
+	for range 20 {
+		if s.udp, err = net.ListenPacket("udp", address); err != nil {
+			return err
+		}
+		s.Address = s.udp.LocalAddr().String()
+		if s.tcp, err = net.Listen("tcp", s.Address); err == nil {
+			return nil
+		}
+		s.udp.Close()
+	}
+	return err
 }
 
 // A is an address record, AAAA for IPv6.
