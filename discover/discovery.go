@@ -20,8 +20,8 @@ type Config struct {
 	// reads what is in it.
 	File  string
 	Parse func(text []byte) ([]Place, error)
-	// Names are ours.
-	Names []string
+	// Names returns ours.
+	Names func() []string
 	// ForgetAfter is how long a peer is remembered that is neither to be found any
 	// more nor connected.
 	ForgetAfter time.Duration
@@ -191,7 +191,7 @@ func (d *Discovery) named(e *endpoint, name string) {
 		return
 	}
 	e.name, e.warned = name, false
-	if slices.Contains(d.cfg.Names, name) {
+	if slices.Contains(d.cfg.Names(), name) {
 		d.cfg.Log.Debug().Stringer("address", e.address).Msg("not a peer: it has our own name")
 	} else {
 		d.cfg.Log.Info().Str("peer", name).Stringer("address", e.address).Msg("peer found")

@@ -54,7 +54,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	if cfg.MostPeers == 0 {
 		cfg.MostPeers = 100
 	}
-	cfg.Names = []string{"peersd"}
+	cfg.Names = func() []string { return []string{"peersd"} }
 	cfg.Parse = parseHosts
 	cfg.Connected = func(name string) bool { w.mu.Lock(); defer w.mu.Unlock(); return w.connected[name] }
 	cfg.Apply = w.apply

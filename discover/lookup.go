@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -45,18 +46,41 @@ func (p Place) lookup(ctx context.Context, q questions) (found []Endpoint, ttl t
 	if isNegative(err) {
 		return nil, ttl, nil
 	}
-	for _, s := range services[:min(len(services), mostEndpoints)] {
-		if s.Target == "." {
-			continue // RFC 2782: the service is not there
-		}
-		more, until, hostErr := hostEndpoints(ctx, q, s.Target, s.Port)
-		if hostErr != nil {
-			err = hostErr
-		}
-		found = append(found, more...)
-		ttl = min(ttl, until)
+	if err != nil {
+		return nil, 0, err
 	}
-	return bounded(p, found, ttl, err)
+	// RFC 2782: "." is that the service is not there.
+	services = slices.DeleteFunc(services, func(s *net.SRV) bool { return s.Target == "." })
+	found, until, err := serviceEndpoints(ctx, q, services[:min(len(services), mostEndpoints+1)])
+	return bounded(p, found, min(ttl, until), err)
+}
+
+// lookupsAtOnce is how many hosts of a service are looked up at the same time.
+const lookupsAtOnce = 16
+
+// serviceEndpoints are those of all hosts of a service.
+func serviceEndpoints(ctx context.Context, q questions, services []*net.SRV) (found []Endpoint, ttl time.Duration, err error) {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		room = make(chan struct{}, lookupsAtOnce)
+	)
+	ttl = mostTTL
+	for _, s := range services {
+		room <- struct{}{}
+		wg.Go(func() {
+			more, until, failed := hostEndpoints(ctx, q, s.Target, s.Port)
+			<-room
+			mu.Lock()
+			defer mu.Unlock()
+			found, ttl = append(found, more...), min(ttl, until)
+			if failed != nil {
+				err = failed
+			}
+		})
+	}
+	wg.Wait()
+	return found, ttl, err
 }
 
 func bounded(p Place, found []Endpoint, ttl time.Duration, err error) ([]Endpoint, time.Duration, error) {

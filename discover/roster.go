@@ -14,7 +14,7 @@ import (
 
 // A roster is what is known of places, of endpoints, and of peers.
 type roster struct {
-	names       []string // ours
+	names       func() []string // ours
 	forgetAfter time.Duration
 	most        int // peers
 	log         zerolog.Logger
@@ -249,9 +249,9 @@ func (r *roster) here() map[string]peersync.Peer {
 			all[p.Peer.Name] = p.Peer
 		}
 	}
-	found := map[string][]string{}
+	found, ours := map[string][]string{}, r.names()
 	for a, e := range r.endpoints {
-		if e.name != "" && all[e.name].Name == "" && !slices.Contains(r.names, e.name) {
+		if e.name != "" && all[e.name].Name == "" && !slices.Contains(ours, e.name) {
 			found[e.name] = append(found[e.name], a.String())
 		}
 	}

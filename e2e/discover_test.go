@@ -123,9 +123,12 @@ func TestServiceRecords(t *testing.T) {
 			}
 			return nil
 		})
-		if _, err := c.d.table("mypeers/only1"); err == nil {
-			t.Error("the table that only lb-1 has defined is there")
-		}
+		eventually(t, 10*time.Second, "the table that only lb-1 has defined is gone", func() error {
+			if _, err := c.d.table("mypeers/only1"); err == nil {
+				return errors.New("it is there")
+			}
+			return nil
+		})
 		c.has(c.d, "mypeers/t1", "two")
 
 		// The same name at another address is the same peer.

@@ -43,7 +43,7 @@ func discovery(c *config.Config, hub *peersync.Hub, log zerolog.Logger) (*discov
 	d, err := discover.New(discover.Config{
 		Places: c.Places,
 		File:   c.PeersFile, Parse: c.ParsePeersFile,
-		Names: c.Names(), ForgetAfter: c.ForgetAfter,
+		Names: hub.Names, ForgetAfter: c.ForgetAfter,
 		MostPeers: cmp.Or(c.PeerLimits.Sessions, peersync.DefaultSessions),
 		Resolver:  discover.Resolver{Server: c.DNS},
 		Connected: hub.Connected,
