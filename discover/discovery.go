@@ -139,8 +139,8 @@ func (d *Discovery) watch(ctx context.Context, p *place) {
 		}
 		d.mu.Lock()
 		p.tell(&d.cfg.Log, found, err)
-		if err == nil && ctx.Err() == nil {
-			p.found = found
+		if ctx.Err() == nil {
+			p.update(found, err)
 			d.setEndpoints()
 		}
 		d.mu.Unlock()
@@ -211,6 +211,10 @@ func (d *Discovery) nameless(e *endpoint, tried []string) {
 	d.settle()
 }
 
+// doubtEvery is how often the place of an endpoint where nobody answers is looked up,
+// even if its TTL is longer.
+const doubtEvery = 10 * time.Second
+
 // unanswered: nobody answers at an endpoint.
 func (d *Discovery) unanswered(e *endpoint, err error) {
 	d.mu.Lock()
@@ -218,6 +222,10 @@ func (d *Discovery) unanswered(e *endpoint, err error) {
 	if text := short(err).Error(); text != e.failure {
 		e.failure = text
 		d.cfg.Log.Debug().Stringer("address", e.address).Msg("nobody says a name there yet: " + text)
+	}
+	if now := time.Now(); now.Sub(e.doubted) >= doubtEvery {
+		e.doubted = now
+		d.roster.kickFor(e.address.String())
 	}
 }
 

@@ -31,6 +31,7 @@ type world struct {
 	pointers  map[string]string
 	ttl       time.Duration
 	err       error
+	fails     string // a host that can't be looked up
 	lookups   int
 	haproxys  map[string]string // their names, by address:port
 	probes    []string
@@ -117,6 +118,9 @@ func (w *world) Hosts(_ context.Context, host string) (all []netip.Addr, _ time.
 	w.lookups++
 	if w.err != nil {
 		return nil, 0, w.err
+	}
+	if host == w.fails {
+		return nil, 0, errors.New("server misbehaving")
 	}
 	for _, a := range w.hosts[host] {
 		all = append(all, netip.MustParseAddr(a))
@@ -526,4 +530,82 @@ func TestPlaceString(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
+}
+
+// Where nobody answers the place is asked for every ten seconds, whatever its TTL.
+func TestDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, headless)
+		w.ttl = time.Hour
+		w.hosts["lb.test"] = []string{"10.0.0.1"}
+		w.haproxys["10.0.0.2:10000"] = "lb"
+		w.run()
+		w.passes(time.Minute)
+		if w.lookups < 5 || w.lookups > 8 {
+			t.Errorf("%d lookups in a minute", w.lookups)
+		}
+		w.do(func() { w.hosts["lb.test"] = []string{"10.0.0.2"} })
+		w.passes(13 * time.Second)
+		w.want("lb=10.0.0.2:10000")
+		w.do(func() { w.connected["lb"] = true })
+		before := w.lookups
+		w.passes(50 * time.Minute)
+		if w.lookups != before {
+			t.Errorf("%d lookups in most of an hour", w.lookups-before)
+		}
+	})
+}
+
+// What is known of some hosts of a service counts, where others can't be looked up; and
+// nothing goes for that.
+func TestPartOfAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Places: []Place{{Host: "_peers._tcp.lb.test"}}})
+		w.services["_peers._tcp.lb.test"] = []string{"a.test:10000", "b.test:10000"}
+		w.hosts["a.test."], w.hosts["b.test."] = []string{"10.0.0.1"}, []string{"10.0.0.2"}
+		w.haproxys = map[string]string{"10.0.0.1:10000": "a", "10.0.0.2:10000": "b", "10.0.0.3:10000": "c"}
+		w.run()
+		w.want("a=10.0.0.1:10000", "b=10.0.0.2:10000")
+		w.do(func() {
+			w.fails = "b.test."
+			w.services["_peers._tcp.lb.test"] = []string{"b.test:10000", "c.test:10000"}
+			w.hosts["c.test."] = []string{"10.0.0.3"}
+		})
+		w.passes(33 * time.Second)
+		w.want("a=10.0.0.1:10000", "b=10.0.0.2:10000", "c=10.0.0.3:10000")
+		w.do(func() { w.fails = "" })
+		w.passes(67 * time.Second)
+		w.want("a is gone", "b=10.0.0.2:10000", "c=10.0.0.3:10000")
+	})
+}
+
+// Of peers that have come and gone nothing is left.
+func TestNothingIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Places: []Place{{Host: "lb.test", Port: 10000}}, ForgetAfter: time.Minute, MostPeers: 1000})
+		for i := range 2000 {
+			a := fmt.Sprintf("10.0.%d.%d", i/200, i%200)
+			w.haproxys[a+":10000"], w.pointers[a] = "lb"+fmt.Sprint(i), "lb"+fmt.Sprint(i)
+		}
+		w.run()
+		for i := 0; i < 2000; i += 20 {
+			var all []string
+			for k := range 20 {
+				all = append(all, fmt.Sprintf("10.0.%d.%d", (i+k)/200, (i+k)%200))
+			}
+			w.do(func() { w.hosts["lb.test"] = all })
+			w.passes(40 * time.Second)
+		}
+		w.do(func() { w.hosts["lb.test"] = nil })
+		w.passes(10 * time.Minute)
+		w.want()
+		w.Discovery.mu.Lock()
+		defer w.Discovery.mu.Unlock()
+		if r := &w.roster; len(r.endpoints) != 0 || len(r.peers) != 0 || len(r.places) != 1 {
+			t.Errorf("%d endpoints, %d peers, %d places are left", len(r.endpoints), len(r.peers), len(r.places))
+		}
+		if n := strings.Count(w.log.String(), "the peer is forgotten"); n != 2000 {
+			t.Errorf("%d are forgotten", n)
+		}
+	})
 }

@@ -34,7 +34,8 @@ const (
 // mostEndpoints is how many a place may have.
 const mostEndpoints = 1024
 
-// lookup returns where the peers of a place are, and for how long that holds.
+// lookup returns where the peers of a place are, and for how long that holds; with an
+// error, what is known nevertheless.
 func (p Place) lookup(ctx context.Context, q questions) (found []Endpoint, ttl time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -84,13 +85,10 @@ func serviceEndpoints(ctx context.Context, q questions, services []*net.SRV) (fo
 }
 
 func bounded(p Place, found []Endpoint, ttl time.Duration, err error) ([]Endpoint, time.Duration, error) {
-	if err == nil && len(found) > mostEndpoints {
-		err = fmt.Errorf("%v has %d addresses, and more than %d are too many", p, len(found), mostEndpoints)
+	if len(found) > mostEndpoints {
+		return nil, 0, fmt.Errorf("%v has %d addresses, and more than %d are too many", p, len(found), mostEndpoints)
 	}
-	if err != nil {
-		return nil, 0, err
-	}
-	return found, ttl, nil
+	return found, ttl, err
 }
 
 // hostEndpoints are the addresses of a host. That there is no such host is an

@@ -40,9 +40,10 @@ type endpoint struct {
 	cancel  context.CancelFunc
 	said    chan struct{} // one slot: who called from there has said its name
 	hints   []string
-	name    string // "" where it isn't known
-	warned  bool   // that it isn't
-	failure string // why it gives no answer, for the log
+	name    string    // "" where it isn't known
+	warned  bool      // that it isn't
+	failure string    // why it gives no answer, for the log
+	doubted time.Time // when its place was looked up for that
 }
 
 // A peer is one that has a name.
@@ -270,6 +271,21 @@ func (r *roster) kickFor(address string) {
 	for _, p := range r.places {
 		if slices.ContainsFunc(p.found, func(f Endpoint) bool { return f.Address.String() == address }) {
 			signal(p.kick)
+		}
+	}
+}
+
+// update takes what was found. With an error something may be lacking: then nothing
+// goes, as long as there is room.
+func (p *place) update(found []Endpoint, err error) {
+	if err == nil {
+		p.found = found
+		return
+	}
+	for _, f := range found {
+		known := func(o Endpoint) bool { return o.Address == f.Address }
+		if len(p.found) < mostEndpoints && !slices.ContainsFunc(p.found, known) {
+			p.found = append(p.found, f)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func discoverFlags(flags *pflag.FlagSet, c *config.Config) {
 			return err
 		})
 	addFlag(flags, "dns", "ADDR:PORT",
-		"the DNS server to ask, instead of those of /etc/resolv.conf",
+		"the DNS server to ask for dns+ and srv+, instead of those of /etc/resolv.conf",
 		func(s string) error {
 			c.DNS = s
 			return config.CheckAddress(s)
