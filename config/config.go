@@ -14,9 +14,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/peersd/peersd/admin"
 	"github.com/peersd/peersd/config/haproxycfg"
+	"github.com/peersd/peersd/discover"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
 	"github.com/peersd/peersd/transport"
@@ -28,6 +30,9 @@ const (
 	DefaultName    = "peersd"
 	DefaultListen  = "127.0.0.1:10001"
 	DefaultSection = "peers"
+	// DefaultForgetAfter: who forgets the last of the peers that have defined a table
+	// forgets its entries.
+	DefaultForgetAfter = time.Hour
 	// DefaultTeachRate, in updates/s: docs/benchmarks.md has what it was chosen by.
 	DefaultTeachRate = 105_000
 	// DefaultMaxUpdates is HAProxy's tune.peers.max-updates-at-once.
@@ -47,7 +52,8 @@ type Config struct {
 	// Name is our local peer name, as -L gives it to HAProxy. Without one
 	// it is, with Files, that of HAProxy; else it is "peersd", and, since a HAProxy without -L goes by the name of
 	// its host, peers may call us by that name too; but not where it is the
-	// name of one of Peers, such as a HAProxy beside us.
+	// name of one of Peers, such as a HAProxy beside us, nor where there may be one
+	// among those that are still to be found.
 	Name string
 	// Listen are the addresses that peers reach us at.
 	Listen []string
@@ -64,6 +70,13 @@ type Config struct {
 	// name from this machine may.
 	Peers []peersync.Peer
 	Allow peersync.Allow
+	// Places where peers are to be found whose names are not known, PeersFile, which
+	// has more of them, and how long a peer of either is remembered that is gone.
+	Places      []discover.Place
+	PeersFile   string
+	ForgetAfter time.Duration
+	// DNS is the server to ask for Places, "" for those of /etc/resolv.conf.
+	DNS string
 	// Section is the name of the peers section in haproxy.cfg: it is part
 	// of the names of the tables that are declared there.
 	Section string
@@ -93,7 +106,7 @@ type Config struct {
 
 // Default is what is so where no flag says otherwise.
 func Default() *Config {
-	return &Config{LogLevel: zerolog.InfoLevel, TeachRate: DefaultTeachRate}
+	return &Config{ForgetAfter: DefaultForgetAfter, LogLevel: zerolog.InfoLevel, TeachRate: DefaultTeachRate}
 }
 
 // Names are all names that peers may call us by.
@@ -104,7 +117,7 @@ func (c *Config) Complete() error {
 	c.names = []string{c.Name}
 	if c.Name == "" {
 		c.names = []string{DefaultName}
-		if host, err := os.Hostname(); err == nil && host != DefaultName && !c.hasPeer(host) {
+		if host, err := os.Hostname(); err == nil && host != DefaultName && !c.hasPeer(host) && !c.Finds() {
 			c.names = append(c.names, host)
 		}
 	}
@@ -131,6 +144,11 @@ func (c *Config) Complete() error {
 	if err := c.closed(); err != nil {
 		return err
 	}
+	for i, p := range c.Places {
+		if slices.Contains(c.Places[:i], p) {
+			return fmt.Errorf("--peer %v is there twice", p)
+		}
+	}
 	seen := map[string]bool{}
 	for _, p := range c.Peers {
 		if seen[p.Name] {
@@ -149,7 +167,7 @@ func (c *Config) Complete() error {
 
 // closed reports that whoever is on the network might come.
 func (c *Config) closed() error {
-	if c.Server.Verifies() || len(c.Peers) > 0 || c.Allow.Any || len(c.Allow.Names) > 0 || len(c.Allow.From) > 0 {
+	if c.Server.Verifies() || len(c.Peers) > 0 || c.Finds() || c.Allow.Any || len(c.Allow.Names) > 0 || len(c.Allow.From) > 0 {
 		return nil
 	}
 	for _, address := range c.Listen {
@@ -161,11 +179,28 @@ func (c *Config) closed() error {
 	return nil
 }
 
+// Finds reports whether there may be peers whose names are still to be found.
+func (c *Config) Finds() bool { return len(c.Places) > 0 || c.PeersFile != "" }
+
+// AddPeer takes the argument of --peer.
+func (c *Config) AddPeer(s string) error {
+	p, err := ParsePlace(s)
+	switch {
+	case err != nil:
+		return err
+	case p.Peer.Name != "":
+		c.Peers = append(c.Peers, p.Peer)
+	default:
+		c.Places = append(c.Places, p)
+	}
+	return nil
+}
+
 func (c *Config) hasPeer(name string) bool {
 	return slices.ContainsFunc(c.Peers, func(p peersync.Peer) bool { return p.Name == name })
 }
 
-// ParsePeer reads the argument of --peer.
+// ParsePeer reads NAME=ADDR:PORT.
 func ParsePeer(s string) (peersync.Peer, error) {
 	name, address, found := strings.Cut(s, "=")
 	if !found || name == "" {
@@ -404,4 +439,15 @@ func ParseLearnRate(s string) (int, error) {
 		return peersync.AnyRate, nil
 	}
 	return ParseLimit(s, minLearnRate, math.MaxInt32)
+}
+
+const leastForgetAfter = time.Second
+
+// ParseForgetAfter reads the argument of --forget-after.
+func ParseForgetAfter(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < leastForgetAfter {
+		return 0, fmt.Errorf("%q is no time of a second or more, as in 10m or 24h", s)
+	}
+	return d, nil
 }

@@ -36,6 +36,14 @@ func FuzzArguments(f *testing.F) {
 		}
 		p, err := ParsePeer(s)
 		said("--peer", err, p.Name == "" || p.Name+"="+p.Address != s)
+		place, err := ParsePlace(s)
+		again, _ := ParsePlace(place.String())
+		said("--peer", err, again != place)
+		file := Config{PeersFile: "peers"}
+		_, err = file.ParsePeersFile([]byte(s))
+		said("--peers-file", err, false)
+		age, err := ParseForgetAfter(s)
+		said("--forget-after", err, age < leastForgetAfter)
 		said("-L", CheckName(s), strings.ContainsAny(s, " \n"))
 		said("--listen", CheckAddress(s), !strings.Contains(s, ":"))
 		var allow peersync.Allow

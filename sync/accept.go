@@ -25,10 +25,14 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 	if err == nil {
 		err = h.judge(nc, hello)
 	}
+	g := newGuest(hello.Local, nc)
+	if err == nil {
+		err = h.find(ctx, g)
+	}
 	var l *link
 	if err == nil {
 		h.handshakes.hello(hs)
-		l, err = h.link(newGuest(hello.Local, nc))
+		l, err = h.link(g)
 	}
 	if err != nil {
 		refuse(nc, err)
@@ -66,7 +70,8 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 func (h *Hub) tellRefused(hs *handshake, hello protocol.Hello, err error) {
 	// Limits have a line of their own, now and then; who says nothing is a health
 	// check, most likely.
-	quietly := errors.Is(err, errTooManySessions) || errors.Is(err, errNoHello)
+	// Who has no name asks for ours.
+	quietly := errors.Is(err, errTooManySessions) || errors.Is(err, errNoHello) || hello.Remote != "" && hello.Local == ""
 	if !h.handshakes.end(hs) {
 		quietly, err = true, errors.New(madeWay)
 	}

@@ -57,6 +57,9 @@ type Hub struct {
 	handshakes handshakes
 	misnamed   misnamed
 
+	finder       Finder // of peers that no other source has, nil without one
+	finderSource string // whose members are the finder's
+
 	setting      sync.Mutex // one Apply or SetMembers at a time, and taken before all others
 	declarations atomic.Pointer[map[string]Declared]
 
@@ -208,7 +211,7 @@ func (h *Hub) upToDate(learner *link) bool {
 		return false
 	}
 	for _, l := range h.snapshot() {
-		if l != learner && l.stale.Load() {
+		if l != learner && l.stale.Load() && !l.gone() {
 			return false
 		}
 	}

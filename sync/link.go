@@ -87,6 +87,12 @@ func (l *link) address() string {
 	return ""
 }
 
+// gone reports whether nobody expects the peer back.
+func (l *link) gone() bool {
+	p := l.peer()
+	return p != nil && p.Gone
+}
+
 // newLink makes the link of a peer; p is nil where it is only known since it came.
 func newLink(h *Hub, name string, p *Peer) *link {
 	l := &link{

@@ -20,6 +20,9 @@ type Members struct {
 type Peer struct {
 	Name    string
 	Address string // to dial, host:port; "" where it is only accepted
+	// Gone is one that nobody expects back: what we may lack of it is lost, and no
+	// lesson of ours is less for it.
+	Gone bool
 	// Dialer makes the connection, where it is not a plain one over TCP to Address,
 	// which is for people then. A peer whose dialer is not the same any more (==) is
 	// dialled anew.

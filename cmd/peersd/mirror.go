@@ -13,6 +13,7 @@ import (
 	"github.com/peersd/peersd/admin"
 	"github.com/peersd/peersd/config"
 	"github.com/peersd/peersd/config/haproxycfg"
+	"github.com/peersd/peersd/discover"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
 	"github.com/peersd/peersd/transport"
@@ -25,6 +26,7 @@ type mirror struct {
 	log     zerolog.Logger
 	tables  *table.Set
 	hub     *peersync.Hub
+	finds   *discover.Discovery // peers that come and go, nil without
 	runtime *admin.Server
 	sockets []net.Listener
 
@@ -50,6 +52,11 @@ func newMirror(flags, c *config.Config, log zerolog.Logger) (*mirror, error) {
 	limitMemory(m.tables, c)
 	m.tables.SetLimits(c.Limits)
 	m.hub = peersync.New(m.hubConfig(c))
+	if m.finds, err = discovery(c, m.hub, log); err != nil {
+		closeAll(opened)
+		closeAll(m.sockets)
+		return nil, err
+	}
 	m.listen(c, opened)
 	m.runtime = &admin.Server{Tables: m.tables, Hub: m.hub, Level: c.SocketLevel, Version: versionString(), Started: started, Reload: m.reload, Log: log}
 	return m, nil
@@ -74,6 +81,9 @@ func (m *mirror) run(ctx context.Context, c *config.Config, hangups <-chan os.Si
 	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() { m.runtime.Serve(ctx, m.sockets...) })
+	if m.finds != nil {
+		wg.Go(func() { m.finds.Run(ctx) })
+	}
 	wg.Go(func() {
 		for {
 			select {

@@ -54,12 +54,9 @@ func fileFlags(flags *pflag.FlagSet, c *config.Config) {
 func peerFlags(flags *pflag.FlagSet, c *config.Config) {
 	group(flags, "who may come", func() {
 		repeated(addFlag(flags, "peer", "NAME=ADDR:PORT",
-			"a HAProxy to dial, and to accept, in the place of a line of -f with its name. May be repeated. With one, or with one of -f, peers of other names are refused",
-			func(s string) error {
-				p, err := config.ParsePeer(s)
-				c.Peers = append(c.Peers, p)
-				return err
-			}))
+			"a HAProxy to dial, and to accept, in the place of a line of -f with its name. May be repeated. With one, or with one of -f, peers of other names are refused. dns+HOST:PORT, ADDR:PORT and srv+NAME are HAProxys that come and go: each address of a host, and what SRV records say",
+			c.AddPeer))
+		discoverFlags(flags, c)
 		boolFlag(flags, &c.Sidecar, "sidecar",
 			"HAProxys of -f that listen on all addresses of their machine are on this one, and are dialled on loopback")
 		repeated(addFlag(flags, "allow", "NAME|NETWORK",
