@@ -77,6 +77,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		Began:      l.hub.began,
 		Peer:       &l.peer,
 		Origin:     l.origin,
+		Shard:      l.shard, Shards: l.hub.cfg.Shards,
 		UpToDate:   func() bool { return l.hub.upToDate(l) },
 		Expecting:  func() bool { return l.hub.expecting(l) },
 		MaxUpdates: l.hub.cfg.MaxUpdates,

@@ -20,6 +20,9 @@ type Config struct {
 	Names []string
 	// Peers to dial, and to accept. Without any, every name is accepted.
 	Peers []Peer
+	// Shards is how many parts each table has, as HAProxy cuts them (see
+	// [protocol.Shards]), for peers that are taught one.
+	Shards int
 	// Tables that are mirrored and taught.
 	Tables *table.Set
 	// MaxUpdates is how many updates are sent to a peer at once; 0 is 200.
@@ -37,6 +40,7 @@ type Config struct {
 type Peer struct {
 	Name    string
 	Address string // host:port
+	Shard   int    // the part of each table that it is taught, 0 for all
 }
 
 // A Hub is one daemon's side of a peers section.
@@ -68,7 +72,9 @@ func New(cfg Config) *Hub {
 	h.limits.set(cfg.Limits)
 	h.handshakes.limits = &h.limits
 	for _, p := range cfg.Peers {
-		h.links[p.Name] = newLink(h, p.Name, p.Address)
+		l := newLink(h, p.Name, p.Address)
+		l.shard = p.Shard
+		h.links[p.Name] = l
 	}
 	return h
 }

@@ -26,6 +26,7 @@ type link struct {
 	hub     *Hub
 	name    string
 	address string // to dial, "" where the peer is only accepted
+	shard   int    // the part of each table that it is taught, 0 for all
 	origin  uint8  // a number of its own, as long as there are no 255 others
 	log     zerolog.Logger
 

@@ -378,6 +378,9 @@ func (b *Batch) Definition() *protocol.Definition { return &b.schema.def }
 // Position of entry i in its log.
 func (b *Batch) Position(i int) uint64 { return b.items[i].position }
 
+// Key of entry i, valid until Release and not to be written to.
+func (b *Batch) Key(i int) []byte { return b.items[i].key }
+
 // Local reports whether entry i was changed last here, not by a peer.
 func (b *Batch) Local(i int) bool { return b.items[i].local }
 
