@@ -29,19 +29,19 @@ func appendHead(b []byte, t *table.Table) []byte {
 }
 
 // appendEntry appends the line of entry i. u is scratch.
-func appendEntry(b []byte, batch *table.Batch, i int, now time.Time, u *protocol.Update) []byte {
+func appendEntry(b []byte, batch *table.Batch, i int, now time.Time, u *protocol.Update, shards *protocol.Shards) []byte {
 	batch.Update(i, now, u)
-	return appendUpdate(b, batch, i, u)
+	return appendUpdate(b, batch, i, u, shards)
 }
 
 // appendUpdate is appendEntry where u holds the entry already.
-func appendUpdate(b []byte, batch *table.Batch, i int, u *protocol.Update) []byte {
+func appendUpdate(b []byte, batch *table.Batch, i int, u *protocol.Update, shards *protocol.Shards) []byte {
 	layout := batch.Layout()
 	b = strconv.AppendUint(append(b, "0x"...), batch.ID(i), 16)
 	b = appendKey(append(b, ": key="...), layout.KeyType, u.Key)
 	b = strconv.AppendInt(append(b, " use="...), int64(batch.Uses(i)), 10)
 	b = strconv.AppendUint(append(b, " exp="...), uint64(u.Remaining), 10)
-	b = append(b, " shard=0"...) // our section has no shards
+	b = strconv.AppendInt(append(b, " shard="...), int64(shards.Of(u.Key)), 10)
 	for _, c := range layout.Columns {
 		for e := range c.Elements {
 			b = appendName(append(b, ' '), c.Type, e, batch.Definition().Params[c.Type].Period)

@@ -22,6 +22,7 @@ const maxClients = 100
 type Server struct {
 	Tables  *table.Set
 	Hub     *peersync.Hub
+	Shards  int      // how many the section has, 0 without
 	Listen  []string // the addresses that peers reach us at
 	Level   Level    // of a client, which may lower it
 	Version string   // of the process

@@ -231,7 +231,7 @@ func TestDumpIsBounded(t *testing.T) {
 		out           lineCounter
 	)
 	runtime.ReadMemStats(&before)
-	c := &cli{ctx: context.Background(), out: bufio.NewWriter(&out)}
+	c := &cli{Server: new(Server), ctx: context.Background(), out: bufio.NewWriter(&out)}
 	err := c.dump(t1, nil)
 	c.out.Flush()
 	runtime.ReadMemStats(&after)
@@ -265,7 +265,7 @@ func TestClientDisappears(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	c := &cli{ctx: context.Background(), out: bufio.NewWriter(&out)}
+	c := &cli{Server: new(Server), ctx: context.Background(), out: bufio.NewWriter(&out)}
 	if err := c.dump(t1, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func (c *cli) showEntry(t *table.Table, e *selected) error {
 		return nil
 	}
 	var u protocol.Update
-	b := appendEntry(appendHead(nil, t), &e.batch, 0, time.Now(), &u)
+	b := appendEntry(appendHead(nil, t), &e.batch, 0, time.Now(), &u, protocol.NewShards(c.Shards, t.FullName(), t.KeyType()))
 	_, err := c.out.Write(b)
 	return err
 }
@@ -54,7 +54,8 @@ func (c *cli) dump(t *table.Table, filters []filter) error {
 	if err := write(); err != nil {
 		return err
 	}
+	shards := protocol.NewShards(c.Shards, t.FullName(), t.KeyType())
 	return c.walk(t, filters, func(batch *table.Batch, i int, _ time.Time, u *protocol.Update) {
-		b = appendUpdate(b, batch, i, u)
+		b = appendUpdate(b, batch, i, u, shards)
 	}, write)
 }

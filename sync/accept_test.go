@@ -33,7 +33,7 @@ func TestHellos(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := start(t, &network{}, Config{Names: []string{"peersd", "mirror"}, Peers: []Peer{{"lb1", "lb1:1"}}})
+				r := start(t, &network{}, Config{Names: []string{"peersd", "mirror"}, Peers: []Peer{{Name: "lb1", Address: "lb1:1"}}})
 				defer r.stop()
 				p := r.connect()
 				p.run()
@@ -121,7 +121,7 @@ func TestWhatComesWithTheHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
 		l := n.listen("lb1:1")
-		r := start(t, n, Config{Peers: []Peer{{"lb1", "lb1:1"}}})
+		r := start(t, n, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1"}}})
 		defer r.stop()
 		p := answer(t, l)
 		p.deaf.Store(true)

@@ -36,7 +36,7 @@ func TestPace(t *testing.T) {
 	}
 }
 
-var lb1 = Config{Peers: []Peer{{"lb1", "lb1:1"}}}
+var lb1 = Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1"}}}
 
 // Who refuses is dialled a few times a second, then less and less, and found
 // soon at any time.

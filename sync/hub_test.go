@@ -161,7 +161,7 @@ func TestShutdown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := start(t, &network{}, Config{Peers: []Peer{{"lb1", "lb1:1"}}})
+				r := start(t, &network{}, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1"}}})
 				prepare(t, r)
 				synctest.Wait()
 				began := time.Now()
@@ -267,11 +267,11 @@ func TestTwoHubs(t *testing.T) {
 		t.Run(after.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{}
-				a := start(t, n, Config{Names: []string{"a"}, Peers: []Peer{{"b", "b:1"}}})
+				a := start(t, n, Config{Names: []string{"a"}, Peers: []Peer{{Name: "b", Address: "b:1"}}})
 				defer a.stop()
 				a.set("t1", "10.0.0.1", 1)
 				time.Sleep(after)
-				b := start(t, n, Config{Names: []string{"b"}, Peers: []Peer{{"a", "a:1"}}})
+				b := start(t, n, Config{Names: []string{"b"}, Peers: []Peer{{Name: "a", Address: "a:1"}}})
 				defer b.stop()
 				b.set("t2", "10.0.0.2", 2)
 				time.Sleep(5 * time.Second)
@@ -296,7 +296,7 @@ func TestTwoHubs(t *testing.T) {
 func TestLessonWaitsForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
-		r := start(t, n, Config{Peers: []Peer{{"a", "a:1"}, {"b", "b:1"}}})
+		r := start(t, n, Config{Peers: []Peer{{Name: "a", Address: "a:1"}, {Name: "b", Address: "b:1"}}})
 		defer r.stop()
 		l := n.listen("a:1")
 		a := answer(t, l) // it was found with the second dial

@@ -273,7 +273,7 @@ func TestTooMuchDefined(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{}
 				l := n.listen("lb1:1")
-				r := start(t, n, Config{Peers: []Peer{{"lb1", "lb1:1"}}, Limits: Limits{Tables: 3, DataTypes: 10}})
+				r := start(t, n, Config{Peers: []Peer{{Name: "lb1", Address: "lb1:1"}}, Limits: Limits{Tables: 3, DataTypes: 10}})
 				defer r.stop()
 				p := answer(t, l)
 				p.status(protocol.StatusSuccess)

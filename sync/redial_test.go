@@ -13,7 +13,7 @@ import (
 // teachMuch is a Hub that was started some time ago, knows 10,000 entries, of a peer
 // that stays, and teaches 1,000 a second.
 func teachMuch(t *testing.T, n *network, peers ...Peer) *running {
-	r := start(t, n, Config{TeachRate: 1000, Peers: append(peers, Peer{"a", "a:1"})})
+	r := start(t, n, Config{TeachRate: 1000, Peers: append(peers, Peer{Name: "a", Address: "a:1"})})
 	time.Sleep(20 * time.Second)
 	var lesson strings.Builder
 	lesson.WriteString(define("t1"))
@@ -45,7 +45,7 @@ func TestRedialForLongLesson(t *testing.T) {
 		n := &network{}
 		l := n.listen("b:1")
 		n.block() // it is down
-		r := teachMuch(t, n, Peer{"b", "b:1"})
+		r := teachMuch(t, n, Peer{Name: "b", Address: "b:1"})
 		defer r.stop()
 		b := r.call("b")
 		b.say(protocol.ResyncRequest)
@@ -66,8 +66,8 @@ func TestRedialForLongLesson(t *testing.T) {
 // Where the peer can't be dialled, the lesson has to be over before that.
 func TestHurryForLongLesson(t *testing.T) {
 	for name, peers := range map[string][]Peer{
-		"its address is not known": {{"b", ""}},
-		"it does not listen":       {{"b", "b:1"}},
+		"its address is not known": {{Name: "b", Address: ""}},
+		"it does not listen":       {{Name: "b", Address: "b:1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestNoRedial(t *testing.T) {
 				if !c.dialled {
 					n.block()
 				}
-				r := teachMuch(t, n, Peer{"b", "b:1"})
+				r := teachMuch(t, n, Peer{Name: "b", Address: "b:1"})
 				defer r.stop()
 				var b *remote
 				if c.dialled {

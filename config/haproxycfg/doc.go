@@ -66,7 +66,8 @@
 // for the lines behind it and adds up, default-bind for the one listener wherever
 // it stands. In the old form the listener has TLS where default-bind says so, not
 // by the options of the peer line. A shard above the number of shards is left
-// out, with a warning.
+// out, with a warning; of what is no number there, and of numbers below 0, HAProxy
+// says nothing.
 //
 // # Tables
 //
@@ -92,7 +93,7 @@
 // refuses empty words, and cuts the next word off from a variable that is not
 // set, which is warned of; it refuses a frontend and a backend of one name. 3.0
 // has no ipv4 for a type, no recv-only and no brates-factor, and does not look for
-// localpeer and variables beforehand.
+// localpeer and variables beforehand. 2.6 has no shards.
 //
 // # config-parser
 //
