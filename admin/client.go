@@ -31,12 +31,9 @@ func (e RefusedError) Error() string { return string(e) }
 // the empty line that ends it, to w. The error is a [RefusedError] where the
 // answer is one.
 func Do(socket, command string, w io.Writer) error {
-	c, err := net.Dial(network(socket), socket)
-	if errors.Is(err, syscall.EACCES) {
-		return fmt.Errorf("the socket %s is another user's; run this as who runs `peersd serve`, or as root", socket)
-	}
+	c, err := dial(socket)
 	if err != nil {
-		return fmt.Errorf("no peersd answers at %s: %w; start `peersd serve`, or name its socket with --socket", socket, errors.Unwrap(err))
+		return err
 	}
 	defer c.Close()
 	if _, err := fmt.Fprintf(c, "set severity-output number;%s\n", command); err != nil {
@@ -62,6 +59,18 @@ func Do(socket, command string, w io.Writer) error {
 		r.Discard(len(infoMark))
 	}
 	return copyAnswer(w, r)
+}
+
+// dial connects to the socket of that name.
+func dial(socket string) (net.Conn, error) {
+	c, err := net.Dial(network(socket), socket)
+	if errors.Is(err, syscall.EACCES) {
+		return nil, fmt.Errorf("the socket %s is another user's; run this as who runs `peersd serve`, or as root", socket)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no peersd answers at %s: %w; start `peersd serve`, or name its socket with --socket", socket, errors.Unwrap(err))
+	}
+	return c, nil
 }
 
 // copyAnswer copies all but the empty line at the end, which tells that nothing

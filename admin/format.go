@@ -29,19 +29,19 @@ func appendHead(b []byte, t *table.Table) []byte {
 }
 
 // appendEntry appends the line of entry i. u is scratch.
-func appendEntry(b []byte, batch *table.Batch, i int, now time.Time, u *protocol.Update, shards *protocol.Shards) []byte {
+func appendEntry(b []byte, batch *table.Batch, i int, now time.Time, u *protocol.Update) []byte {
 	batch.Update(i, now, u)
-	return appendUpdate(b, batch, i, u, shards)
+	return appendUpdate(b, batch, i, u)
 }
 
 // appendUpdate is appendEntry where u holds the entry already.
-func appendUpdate(b []byte, batch *table.Batch, i int, u *protocol.Update, shards *protocol.Shards) []byte {
+func appendUpdate(b []byte, batch *table.Batch, i int, u *protocol.Update) []byte {
 	layout := batch.Layout()
 	b = strconv.AppendUint(append(b, "0x"...), batch.ID(i), 16)
 	b = appendKey(append(b, ": key="...), layout.KeyType, u.Key)
 	b = strconv.AppendInt(append(b, " use="...), int64(batch.Uses(i)), 10)
 	b = strconv.AppendUint(append(b, " exp="...), uint64(u.Remaining), 10)
-	b = strconv.AppendInt(append(b, " shard="...), int64(shards.Of(u.Key)), 10)
+	b = strconv.AppendInt(append(b, " shard="...), int64(batch.Shard(i)), 10)
 	for _, c := range layout.Columns {
 		for e := range c.Elements {
 			b = appendName(append(b, ' '), c.Type, e, batch.Definition().Params[c.Type].Period)

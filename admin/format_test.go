@@ -159,7 +159,7 @@ func firstLine(t *table.Table, now time.Time) string {
 	)
 	t.Walk(new(table.Cursor), 1, now, &batch)
 	defer batch.Release()
-	return string(appendEntry(nil, &batch, 0, now, &u, protocol.NewShards(0, "", t.KeyType())))
+	return string(appendEntry(nil, &batch, 0, now, &u))
 }
 
 // definition is one of a table whose entries live for an hour, with arrays of 3

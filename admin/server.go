@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	peersync "github.com/peersd/peersd/sync"
@@ -22,7 +23,6 @@ const maxClients = 100
 type Server struct {
 	Tables  *table.Set
 	Hub     *peersync.Hub
-	Shards  int      // how many the section has, 0 without
 	Listen  []string // the addresses that peers reach us at
 	Level   Level    // of a client, which may lower it
 	Version string   // of the process
@@ -31,6 +31,7 @@ type Server struct {
 
 	listeners []net.Listener
 	clients   chan struct{} // a slot for each
+	watches   atomic.Int32  // of them that watch
 }
 
 // Serve answers on all listeners until ctx is done, and closes them. It is called

@@ -27,6 +27,7 @@ type running struct {
 	t      *testing.T
 	path   string
 	tables *table.Set
+	server *Server
 	stop   context.CancelFunc
 	ended  chan struct{}
 }
@@ -52,6 +53,7 @@ func startAt(t *testing.T, level Level, more ...net.Listener) *running {
 		Log:    zerolog.Nop(),
 	})
 	s := &Server{Level: level, Tables: r.tables, Hub: hub, Listen: []string{"127.0.0.1:10001"}, Version: "1.2.3", Started: now, Log: zerolog.Nop()}
+	r.server = s
 	l, err := Listen(r.path, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +233,7 @@ func TestDumpIsBounded(t *testing.T) {
 		out           lineCounter
 	)
 	runtime.ReadMemStats(&before)
-	c := &cli{Server: new(Server), ctx: context.Background(), out: bufio.NewWriter(&out)}
+	c := &cli{ctx: context.Background(), out: bufio.NewWriter(&out)}
 	err := c.dump(t1, nil)
 	c.out.Flush()
 	runtime.ReadMemStats(&after)
@@ -265,7 +267,7 @@ func TestClientDisappears(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	c := &cli{Server: new(Server), ctx: context.Background(), out: bufio.NewWriter(&out)}
+	c := &cli{ctx: context.Background(), out: bufio.NewWriter(&out)}
 	if err := c.dump(t1, nil); err != nil {
 		t.Fatal(err)
 	}

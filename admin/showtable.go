@@ -27,12 +27,18 @@ func (c *cli) showTable(args []string) error {
 	return err
 }
 
-func (c *cli) showEntry(t *table.Table, e *selected) error {
-	if e.batch.Len() == 0 {
+func (c *cli) showEntry(t *table.Table, key []byte, _ []string) error {
+	var (
+		batch table.Batch
+		u     protocol.Update
+	)
+	now := time.Now()
+	t.Find(key, now, &batch)
+	defer batch.Release()
+	if batch.Len() == 0 {
 		return nil
 	}
-	var u protocol.Update
-	b := appendEntry(appendHead(nil, t), &e.batch, 0, time.Now(), &u, protocol.NewShards(c.Shards, t.FullName(), t.KeyType()))
+	b := appendEntry(appendHead(nil, t), &batch, 0, now, &u)
 	_, err := c.out.Write(b)
 	return err
 }
@@ -54,8 +60,7 @@ func (c *cli) dump(t *table.Table, filters []filter) error {
 	if err := write(); err != nil {
 		return err
 	}
-	shards := protocol.NewShards(c.Shards, t.FullName(), t.KeyType())
 	return c.walk(t, filters, func(batch *table.Batch, i int, _ time.Time, u *protocol.Update) {
-		b = appendUpdate(b, batch, i, u, shards)
+		b = appendUpdate(b, batch, i, u)
 	}, write)
 }

@@ -712,8 +712,9 @@ func (d *shardedPeersd) start() {
 	}
 	log := zerolog.New(&d.log)
 	tables := table.NewSet("mypeers", time.Now())
-	hub := peersync.New(peersync.Config{Names: []string{"peersd"}, Peers: d.peers, Shards: shards, Tables: tables, Log: log})
-	runtime := &admin.Server{Tables: tables, Hub: hub, Shards: shards, Started: time.Now(), Log: log}
+	tables.Cut(shards)
+	hub := peersync.New(peersync.Config{Names: []string{"peersd"}, Peers: d.peers, Tables: tables, Log: log})
+	runtime := &admin.Server{Tables: tables, Hub: hub, Started: time.Now(), Log: log}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { runtime.Serve(ctx, socket) })

@@ -56,7 +56,8 @@ type conn struct {
 	mu      sync.Mutex
 	session *session.Session
 	lessons lessonLog
-	blamed  bool // the peer has said that we are wrong, and the log has it
+	blamed  bool      // the peer has said that we are wrong, and the log has it
+	partial time.Time // since when its lessons are, zero where the last one was not
 }
 
 func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
@@ -77,7 +78,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		Began:      l.hub.began,
 		Peer:       &l.peer,
 		Origin:     l.origin,
-		Shard:      l.shard, Shards: l.hub.cfg.Shards,
+		Shard:      l.shard,
 		UpToDate:   func() bool { return l.hub.upToDate(l) },
 		Expecting:  func() bool { return l.hub.expecting(l) },
 		MaxUpdates: l.hub.cfg.MaxUpdates,
@@ -102,6 +103,7 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 	l.stale.Store(true)
 	l.mu.Lock()
 	l.status.sessions++
+	l.troubles.refusal = ""
 	l.mu.Unlock()
 	log := l.log.With().Stringer("address", c.nc.RemoteAddr()).Logger()
 	log.Info().Stringer("version", c.version).Bool("dialed", c.dialed).Msg("session established")
@@ -117,6 +119,9 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 	wg.Wait()
 
 	l.stale.Store(true)
+	l.mu.Lock()
+	l.troubles.ended = time.Now()
+	l.mu.Unlock()
 	c.count()
 	event := log.Info()
 	if isFault(c.why) {

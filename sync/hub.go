@@ -20,9 +20,6 @@ type Config struct {
 	Names []string
 	// Peers to dial, and to accept. Without any, every name is accepted.
 	Peers []Peer
-	// Shards is how many parts each table has, as HAProxy cuts them (see
-	// [protocol.Shards]), for peers that are taught one.
-	Shards int
 	// Tables that are mirrored and taught.
 	Tables *table.Set
 	// MaxUpdates is how many updates are sent to a peer at once; 0 is 200.
@@ -40,7 +37,7 @@ type Config struct {
 type Peer struct {
 	Name    string
 	Address string // host:port
-	Shard   int    // the part of each table that it is taught, 0 for all
+	Shard   int    // the part of each table that it is taught, see [table.Set.Cut]; 0 for all
 }
 
 // A Hub is one daemon's side of a peers section.
@@ -55,6 +52,7 @@ type Hub struct {
 	refusals zerolog.Logger
 
 	handshakes handshakes
+	misnamed   misnamed
 
 	mu      sync.Mutex
 	links   map[string]*link

@@ -381,6 +381,15 @@ func (b *Batch) Position(i int) uint64 { return b.items[i].position }
 // Key of entry i, valid until Release and not to be written to.
 func (b *Batch) Key(i int) []byte { return b.items[i].key }
 
+// Shard of entry i, see [Set.Cut].
+func (b *Batch) Shard(i int) int { return b.table.Shards().Of(b.items[i].key) }
+
+// Since is how long ago, at now, entry i was changed last.
+func (b *Batch) Since(i int, now time.Time) time.Duration {
+	stamp := get48(b.items[i].records[0], atStamp)
+	return time.Duration(max(b.table.set.clock.tick(now)-stamp, 0)) * time.Millisecond
+}
+
 // Local reports whether entry i was changed last here, not by a peer.
 func (b *Batch) Local(i int) bool { return b.items[i].local }
 

@@ -193,6 +193,8 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 	}
 	if !has(r, flagOrdered) || !how.ofPeer() {
 		sh.relog(s, r, !how.ofPeer())
+	} else {
+		sh.table.notes.add(u.Key, false)
 	}
 	sh.migration.changed(&sh.store, s)
 	sh.mark(r, u, how)

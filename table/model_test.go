@@ -960,7 +960,7 @@ var modelKeys = []keyKind{
 func TestModel(t *testing.T) {
 	for i, k := range modelKeys {
 		for _, shards := range []int{1, 8} {
-			t.Run(fmt.Sprintf("%s, shards %d", keySpec(k.keyType, k.keyLen), shards), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, shards %d", KeySpec(k.keyType, k.keyLen), shards), func(t *testing.T) {
 				t.Parallel()
 				seeds(t, func(t *testing.T, r *rand.Rand) {
 					m := newModel(t, &randomChoices{r, steps(1600)}, k.keyType, k.keyLen, shards, 24)

@@ -98,6 +98,7 @@ func (sh *shard) clear(s slot, r []byte, hash uint64, tick int64) {
 		sh.drop(s, r, hash) // nobody is told of it, or there is no room to
 		return
 	}
+	sh.table.notes.add(sh.store.key(r), true)
 	if pins(r) > 0 {
 		s, r = sh.thaw(s, r, hash)
 	}

@@ -32,6 +32,7 @@ type Set struct {
 	clock    clock
 	memory   atomic.Int64 // bytes that tables may reserve, 0 = any number
 	reserved atomic.Int64 // what they have reserved
+	parts    atomic.Int32 // that peers are taught one of
 
 	mu     sync.Mutex // one definition at a time
 	shards int        // of a table
@@ -55,6 +56,15 @@ func (s *Set) WithShards(n int) *Set {
 	defer s.mu.Unlock()
 	s.shards = n
 	return s
+}
+
+// FullName is the name of a table on the wire as `show table` has it, see
+// [Table.FullName].
+func (s *Set) FullName(name string) string {
+	if name[0] == '/' {
+		return s.section + name
+	}
+	return name
 }
 
 // Section is the name of the peers section.
@@ -220,9 +230,10 @@ func (s *Set) Variants(t *Table) (others []*Table) {
 
 // KeySpec is the table's key type and length as haproxy.cfg writes them:
 // "string len 32".
-func (t *Table) KeySpec() string { return keySpec(t.keyType, t.keyLen) }
+func (t *Table) KeySpec() string { return KeySpec(t.keyType, t.keyLen) }
 
-func keySpec(k protocol.KeyType, n int) string {
+// KeySpec is [Table.KeySpec] of a table with such keys.
+func KeySpec(k protocol.KeyType, n int) string {
 	var b strings.Builder
 	b.WriteString(k.String())
 	switch k {

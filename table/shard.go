@@ -139,6 +139,8 @@ func (sh *shard) drop(s slot, r []byte, hash uint64) {
 	sh.table.entries.Add(-1)
 	if has(r, flagCleared) {
 		sh.cleared--
+	} else {
+		sh.table.notes.add(sh.store.key(r), true)
 	}
 	sh.index.remove(hash, s)
 	sh.unlog(r)

@@ -72,6 +72,7 @@ type Table struct {
 	shards     []shard
 	shardShift uint // what of a hash is left names a shard
 	changed    changedLog
+	notes      notes
 
 	account account
 	entries atomic.Int64
@@ -148,12 +149,7 @@ func (t *Table) Name() string { return t.name }
 
 // FullName is the table's name in HAProxy's `show table`: a table of a peers
 // section has the section's name in front.
-func (t *Table) FullName() string {
-	if t.name[0] == '/' {
-		return t.set.section + t.name
-	}
-	return t.name
-}
+func (t *Table) FullName() string { return t.set.FullName(t.name) }
 
 // KeyType is the type of the table's keys.
 func (t *Table) KeyType() protocol.KeyType { return t.keyType }

@@ -62,9 +62,9 @@ type Config struct {
 	// number for it among all peers.
 	Peer   *Peer
 	Origin uint8
-	// Shard is which of Shards parts of each table the peer is taught, as HAProxy
-	// cuts them (see [protocol.Shards]); 0 is all of them.
-	Shard, Shards int
+	// Shard is which part of each table the peer is taught, of those that the
+	// tables are cut in ([table.Set.Cut]); 0 is all of them.
+	Shard int
 	// UpToDate is asked at the end of a lesson that was taught: whether this
 	// side knows of nothing that it lacks. nil is yes.
 	UpToDate func() bool
@@ -229,7 +229,7 @@ func (s *Session) receive(now time.Time, f protocol.Frame) error {
 	case protocol.SwitchMessage:
 		return s.switchTable(f.Payload)
 	case protocol.AckMessage:
-		return s.acked(f.Payload)
+		return s.acked(now, f.Payload)
 	}
 	// Anything else is of a later version: it is skipped, as HAProxy does.
 	return nil

@@ -1,6 +1,6 @@
 package session
 
-import "github.com/peersd/peersd/protocol"
+import "time"
 
 // A peer may be one of several that have a shard of each table: it is taught no
 // other keys, live and in lessons. All else is as for any peer: all tables are
@@ -12,7 +12,8 @@ func (s *Session) cuts(l *localTable, key []byte) bool {
 		return false
 	}
 	if l.shards == nil {
-		l.shards = protocol.NewShards(s.cfg.Shards, l.table.FullName(), l.table.KeyType())
+		shards := l.table.Shards()
+		l.shards = &shards
 	}
 	return l.shards.Of(key) != s.cfg.Shard
 }
@@ -23,13 +24,13 @@ func (s *Session) parts() int {
 	if s.cfg.Shard == 0 {
 		return 1
 	}
-	return max(s.cfg.Shards, 1)
+	return max(s.cfg.Tables.Parts(), 1)
 }
 
 // passOver takes what was cut of a table's local changes for taken, where all that
 // was pushed before it was: there will be no ack of it.
-func (s *Session) passOver(l *localTable) {
-	if s.cfg.Shard != 0 && l.acked >= l.owed && l.acked < l.pushed {
-		s.taken(l, l.pushed)
+func (s *Session) passOver(now time.Time, l *localTable) {
+	if s.cfg.Shard != 0 && l.acked >= l.last && l.acked < l.pushed {
+		s.taken(now, l, l.pushed)
 	}
 }

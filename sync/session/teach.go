@@ -68,13 +68,16 @@ type localTable struct {
 	// pushed is how far the log of local changes was sent; acked how far the
 	// peer took it. acked <= pushed.
 	pushed, acked uint64
+	// last is the position of the last change that was sent for good: that is what
+	// HAProxy acks, though others may have left the log behind it. unackedSince is
+	// since when that is to come, zero where it has come.
+	last         uint64
+	unackedSince time.Time
 	// early is how far what has changed since the lesson began was sent. It is
 	// taught or pushed all the same: only that is acked.
 	early uint64
-	// shards cut the table, nil where none was needed yet; owed is the position of
-	// the last change that was pushed for its shard.
+	// shards cut the table, nil where that was not needed yet.
 	shards *protocol.Shards
-	owed   uint64
 	// learned and changed are how far the lesson under way is.
 	learned    table.LearnedCursor
 	changed    uint64
@@ -127,7 +130,7 @@ func (s *Session) confirmed(now time.Time) {
 	for _, l := range s.local {
 		// What was pushed before the lesson: its acks came in the course of it, and were
 		// ignored, or will never come, since HAProxy acks nothing but the last id.
-		s.taken(l, l.pushed)
+		s.taken(now, l, l.pushed)
 	}
 	switch {
 	case s.learning.state != settling:
@@ -320,7 +323,7 @@ func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, r reading,
 		s.batch.Release()
 	}
 	if r == toPush {
-		s.passOver(l)
+		s.passOver(now, l)
 	}
 	return b, n
 }
@@ -354,11 +357,19 @@ func (s *Session) appendPinned(now time.Time, b []byte, l *localTable, r reading
 		b = protocol.AppendUpdate(b, s.batch.Layout(), &s.written, u)
 		n++
 		if r == toPush {
-			l.owed = s.batch.Position(i)
+			l.sentAt(now, s.batch.Position(i))
 		}
 	}
 	s.stats.UpdatesOut += uint64(n)
 	return b, n
+}
+
+// sentAt: the change at position was sent, and is to be acked.
+func (l *localTable) sentAt(now time.Time, position uint64) {
+	l.last = position
+	if l.unackedSince.IsZero() {
+		l.unackedSince = now
+	}
 }
 
 // forever is the remaining lifetime, in ms, of an entry that never ends: 0
@@ -381,7 +392,7 @@ func (s *Session) appendDefinition(b []byte, l *localTable, def *protocol.Defini
 
 // acked takes an ack, where it can be true: HAProxy 3.3 to 3.5-dev5 send
 // garbage after incremental updates.
-func (s *Session) acked(payload []byte) error {
+func (s *Session) acked(now time.Time, payload []byte) error {
 	a, err := protocol.ParseAck(payload)
 	if err != nil {
 		return err
@@ -401,14 +412,17 @@ func (s *Session) acked(payload []byte) error {
 		s.cfg.Notify(Event{Kind: AckIgnored, Table: l.table, Ack: a})
 		return nil
 	}
-	s.taken(l, position)
-	s.passOver(l)
+	s.taken(now, l, position)
+	s.passOver(now, l)
 	return nil
 }
 
 // taken: the peer took the local changes of a table up to position.
-func (s *Session) taken(l *localTable, position uint64) {
-	l.acked = position
+func (s *Session) taken(now time.Time, l *localTable, position uint64) {
+	l.acked, l.unackedSince = position, time.Time{}
+	if position < l.last {
+		l.unackedSince = now
+	}
 	s.cfg.Peer.ack(l.table, position)
 	if r := s.byName[l.table.Name()]; r != nil && r.source.Table() == l.table {
 		r.source.Acked(position)
