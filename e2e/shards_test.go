@@ -91,12 +91,24 @@ func (h *shardHost) track(table, key string) {
 	}
 }
 
-// needShards skips what a line of HAProxy can't do: shards came with 2.7.
-func needShards(t *testing.T, r haproxytest.Release) {
-	t.Helper()
-	if r.Line == "2.6" {
-		t.Skip("HAProxy 2.6 has no shards: see TestShardsOf26")
-	}
+// eachWithShards is haproxytest.Each for those that have shards. 2.6 refuses to start
+// with them, so that nobody can have them there.
+func eachWithShards(t *testing.T, f func(t *testing.T, r haproxytest.Release)) {
+	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
+		if r.Line != "2.6" {
+			f(t, r)
+			return
+		}
+		path := filepath.Join(t.TempDir(), "haproxy.cfg")
+		config := "peers mypeers\n    shards 3\n    peer lb1 127.0.0.1:10000\n    peer lb2 127.0.0.1:10001 shard 1\n"
+		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		accepted, output, err := r.Check("", nil, "-L", "lb1", "-f", path)
+		if err != nil || accepted || !strings.Contains(output, "unknown keyword 'shards'") {
+			t.Errorf("accepted: %v, %v\n%s", accepted, err, output)
+		}
+	})
 }
 
 // printedKey is a key on the wire as `show table` prints it.
@@ -112,25 +124,10 @@ func printedKey(k protocol.KeyType, key []byte) string {
 	return string(key)
 }
 
-// HAProxy 2.6 refuses to start with shards, so that nobody can have them there.
-func TestShardsOf26(t *testing.T) {
-	t.Parallel()
-	r := haproxytest.Need(t, "2.6")
-	path := filepath.Join(t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(path, []byte("peers mypeers\n    shards 3\n    peer lb1 127.0.0.1:10000\n    peer lb2 127.0.0.1:10001 shard 1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	accepted, output, err := r.Check("", nil, "-L", "lb1", "-f", path)
-	if err != nil || accepted || !strings.Contains(output, "unknown keyword 'shards'") {
-		t.Errorf("accepted: %v, %v\n%s", accepted, err, output)
-	}
-}
-
 // The shard of a key is what HAProxy's `show table` prints as such: of the one that
 // made the entry, and of the one that learned it.
 func TestShardOfKey(t *testing.T) {
-	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
-		needShards(t, r)
+	eachWithShards(t, func(t *testing.T, r haproxytest.Release) {
 		for _, n := range []int{1, 3, 64, 100_000} {
 			host := haproxytest.Host(t)
 			lines := []string{fmt.Sprint("shards ", n), "peer lb1 " + address(host, portLB), "peer lb2 " + address(host, portLB+1), "peer all 127.0.0.1:1", "peer none 127.0.0.1:1 shard -1"}
@@ -189,8 +186,7 @@ func keyType(kind string) protocol.KeyType {
 // peersd sends to the same: in lessons, of what it has learned and of what was
 // changed here, live, and after restarts.
 func TestShards(t *testing.T) {
-	haproxytest.Each(t, func(t *testing.T, r haproxytest.Release) {
-		needShards(t, r)
+	eachWithShards(t, func(t *testing.T, r haproxytest.Release) {
 		host := haproxytest.Host(t)
 		lines := []string{fmt.Sprint("shards ", shards), "peer lb1 " + address(host, portLB), "peer peersd " + address(host, portPeersd), "peer all 127.0.0.1:1"}
 		peers := []peersync.Peer{{Name: "lb1", Address: address(host, portLB)}, {Name: "all"}}
@@ -240,6 +236,34 @@ func TestShards(t *testing.T) {
 		h.mirrored(d)
 		theirs, ours = startClass(t, address(host, portLB), "lb1"), startClass(t, address(host, portPeersd), "peersd")
 		h.sameCuts("the lesson after restarts", theirs.lessons(), ours.lessons(), 120*len(shardTables)+1)
+	})
+}
+
+// A HAProxy that is started asks for lessons of all shards, one of which is not the
+// end of it.
+func TestShardsAreAsked(t *testing.T) {
+	eachWithShards(t, func(t *testing.T, r haproxytest.Release) {
+		host := haproxytest.Host(t)
+		lines := []string{"shards 2", "peer lb1 " + address(host, portLB)}
+		for _, name := range []string{"a 127.0.0.1:1 shard 1", "b 127.0.0.1:1 shard 1", "c 127.0.0.1:1 shard 2"} {
+			lines = append(lines, "peer "+name)
+		}
+		r.Start(t, "lb1", shardConfig(portHTTP, host, lines...))
+		var asked [3]func() int
+		for i, name := range []string{"a", "b", "c"} {
+			p := newLearner(t, address(host, portLB), "lb1", name)
+			asked[i] = func() int {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				return p.asked
+			}
+		}
+		eventually(t, 4*patience, "both shards are asked for", func() error {
+			if a, b, c := asked[0](), asked[1](), asked[2](); a+b == 0 || c == 0 {
+				return fmt.Errorf("%d and %d times that of shard 1, %d times that of shard 2", a, b, c)
+			}
+			return nil
+		})
 	})
 }
 
@@ -511,9 +535,10 @@ type learner struct {
 	ends chan struct{} // has one when a lesson is over
 	done chan struct{} // closed when nothing more comes
 
-	mu  sync.Mutex
-	got []taughtUpdate
-	why error // nothing more comes
+	mu    sync.Mutex
+	got   []taughtUpdate
+	asked int   // how often it was asked for a lesson
+	why   error // nothing more comes
 }
 
 // A taughtUpdate is one with its table.
@@ -589,6 +614,9 @@ func (p *learner) read() {
 		switch {
 		case err != nil:
 		case f.Type == protocol.ResyncRequest:
+			p.mu.Lock()
+			p.asked++
+			p.mu.Unlock()
 			_, err = p.nc.Write(message(protocol.ResyncFinished))
 		case f.Type == protocol.ResyncFinished || f.Type == protocol.ResyncPartial:
 			_, err = p.nc.Write(message(protocol.ResyncConfirm))
