@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // What messages begin with after `set severity-output number`: errors, and what is
@@ -40,10 +42,15 @@ func Do(socket, command string, w io.Writer) error {
 		return fmt.Errorf("can't send the command: %w", err)
 	}
 	r := bufio.NewReaderSize(c, 65536)
+	c.SetReadDeadline(time.Now().Add(answersWithin))
 	first, err := r.ReadString('\n') // the answer to the first command
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("no answer from %s within %v; see whether peersd, or who reads its log, stands still", socket, answersWithin)
+	}
 	if err != nil {
 		return fmt.Errorf("no answer from %s: %w", socket, err)
 	}
+	c.SetReadDeadline(time.Time{})
 	if first != "\n" {
 		return RefusedError(strings.TrimSpace(first))
 	}
@@ -60,6 +67,9 @@ func Do(socket, command string, w io.Writer) error {
 	}
 	return copyAnswer(w, r)
 }
+
+// answersWithin is how long it may take until an answer begins.
+var answersWithin = 10 * time.Second
 
 // dial connects to the socket of that name.
 func dial(socket string) (net.Conn, error) {

@@ -36,6 +36,7 @@ func init() { // the list refers to help, which refers to the list
 		{"show busiest", "<table> [data.<type>] [<number>]", "entries that change, those of the highest rate first", Operator, (*cli).showBusiest},
 		{"show cli level", "", "the level of this connection", User, (*cli).showLevel},
 		{"show cli sockets", "", "where commands are taken", User, (*cli).showSockets},
+		{"show definitions", "[json]", "how the peers define the tables", User, (*cli).showDefinitions},
 		{"show env", "[<name>]", "the environment of the process", Operator, (*cli).showEnv},
 		{"show findings", "[json]", "what is wrong", User, (*cli).showFindings},
 		{"show info", "[typed|json] [desc]", "the process", User, (*cli).showInfo},

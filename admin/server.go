@@ -50,13 +50,14 @@ func (s *Server) serve(ctx context.Context, l net.Listener) {
 	defer stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	log := s.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			s.Log.Error().Err(err).Msg("can't accept a connection on the socket, trying again")
+			log.Error().Err(err).Msg("can't accept a connection on the socket, trying again")
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}

@@ -33,12 +33,11 @@ func (c *cli) showEntry(t *table.Table, key []byte, _ []string) error {
 		u     protocol.Update
 	)
 	now := time.Now()
-	t.Find(key, now, &batch)
-	defer batch.Release()
-	if batch.Len() == 0 {
+	if t.Find(key, now, &batch); batch.Len() == 0 {
 		return nil
 	}
 	b := appendEntry(appendHead(nil, t), &batch, 0, now, &u)
+	batch.Release() // whoever reads the answer may take his time
 	_, err := c.out.Write(b)
 	return err
 }

@@ -70,7 +70,13 @@ func (h *Hub) Findings() []Finding {
 	}
 	f.names(h, peers)
 	f.missing(h, peers)
-	f.definitions(h.cfg.Tables, peers)
+	var definers []Definer
+	for i := range peers {
+		for _, def := range peers[i].definitions {
+			definers = append(definers, Definer{peers[i].Name, def})
+		}
+	}
+	f.definitions(h.cfg.Tables.Section(), definers)
 	f.sessions(peers)
 	f.room(h.cfg.Tables)
 	f.limits(h)
@@ -178,31 +184,47 @@ type kind struct {
 	keyLen  int
 }
 
-// A definer is a peer that defines a table.
-type definer struct {
-	peer string
+// A Definer is who defines a table: a peer, or a file.
+type Definer struct {
+	Who string
 	*protocol.Definition
 }
 
-// definitions tells of what peers say otherwise of one table, and of tables without
-// expire.
-func (f *findings) definitions(tables *table.Set, peers []inspection) {
-	definers := map[kind][]definer{}
-	for i := range peers {
-		for name, def := range peers[i].definitions {
-			k := kind{name, def.KeyType, def.KeyLen}
-			definers[k] = append(definers[k], definer{peers[i].Name, def})
+// Definers are the peers that have defined tables, once for each of these, in the order
+// of their names.
+func (h *Hub) Definers() (all []Definer) {
+	for _, l := range h.snapshot() {
+		i := l.inspect()
+		for _, name := range slices.Sorted(maps.Keys(i.definitions)) {
+			all = append(all, Definer{l.name, i.definitions[name]})
 		}
+	}
+	return all
+}
+
+// CompareDefinitions tells of what is said otherwise of one table, and of tables without
+// expire. section is that of the tables.
+func CompareDefinitions(section string, all []Definer) []Finding {
+	var f findings
+	f.definitions(section, all)
+	return f.all
+}
+
+func (f *findings) definitions(section string, all []Definer) {
+	definers := map[kind][]Definer{}
+	for _, d := range all {
+		k := kind{d.Name, d.KeyType, d.KeyLen}
+		definers[k] = append(definers[k], d)
 	}
 	byName := func(a, b kind) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.keyType, b.keyType), cmp.Compare(a.keyLen, b.keyLen))
 	}
 	kinds := slices.SortedFunc(maps.Keys(definers), byName)
-	f.conflicts(tables, kinds, definers)
+	f.conflicts(section, kinds, definers)
 	for _, k := range kinds {
-		name, all := tables.FullName(k.name), definers[k]
+		name, all := table.FullName(section, k.name), definers[k]
 		for dt := range protocol.DataType(protocol.NumDataTypes) {
-			if says := differ(all, func(d *definer) string { return period(d, dt) }); says != "" {
+			if says := differ(all, func(d *Definer) string { return period(d, dt) }); says != "" {
 				f.add(Fault, "periods-differ", "", name, fmt.Sprintf("%v of %s is counted over %s: HAProxy takes over another's counts without looking at their period", dt, name, says),
 					"give it the same period everywhere")
 			}
@@ -216,7 +238,7 @@ func (f *findings) definitions(tables *table.Set, peers []inspection) {
 		var forever []string
 		for i := range all {
 			if all[i].Expire == 0 {
-				forever = append(forever, all[i].peer)
+				forever = append(forever, all[i].Who)
 			}
 		}
 		if len(forever) > 0 {
@@ -227,7 +249,7 @@ func (f *findings) definitions(tables *table.Set, peers []inspection) {
 }
 
 // conflicts tells of names that are defined with several key types or lengths.
-func (f *findings) conflicts(tables *table.Set, kinds []kind, definers map[kind][]definer) {
+func (f *findings) conflicts(section string, kinds []kind, definers map[kind][]Definer) {
 	for len(kinds) > 0 {
 		n := 1
 		for n < len(kinds) && kinds[n].name == kinds[0].name {
@@ -238,11 +260,11 @@ func (f *findings) conflicts(tables *table.Set, kinds []kind, definers map[kind]
 			for _, k := range kinds[:n] {
 				var peers []string
 				for _, d := range definers[k] {
-					peers = append(peers, d.peer)
+					peers = append(peers, d.Who)
 				}
 				says = append(says, fmt.Sprintf("%q on %s", table.KeySpec(k.keyType, k.keyLen), listed(peers)))
 			}
-			name := tables.FullName(kinds[0].name)
+			name := table.FullName(section, kinds[0].name)
 			f.add(Fault, "definition-conflict", "", name, fmt.Sprintf("%s is %s: HAProxy drops the updates of another kind in silence", name, strings.Join(says, ", and ")),
 				"make the type and len of the stick-table lines equal")
 		}
@@ -263,7 +285,7 @@ func listed(names []string) string {
 
 // differ tells who says what of a table, "" where all say the same. Who says nothing
 // is left out.
-func differ(all []definer, says func(*definer) string) string {
+func differ(all []Definer, says func(*Definer) string) string {
 	var order []string
 	who := map[string][]string{}
 	for i := range all {
@@ -274,7 +296,7 @@ func differ(all []definer, says func(*definer) string) string {
 		if who[what] == nil {
 			order = append(order, what)
 		}
-		who[what] = append(who[what], all[i].peer)
+		who[what] = append(who[what], all[i].Who)
 	}
 	if len(order) < 2 {
 		return ""
@@ -285,7 +307,7 @@ func differ(all []definer, says func(*definer) string) string {
 	return strings.Join(order, ", and ")
 }
 
-func period(d *definer, dt protocol.DataType) string {
+func period(d *Definer, dt protocol.DataType) string {
 	if d.Known()>>dt&1 == 0 || !dt.IsRate() {
 		return ""
 	}
@@ -293,7 +315,7 @@ func period(d *definer, dt protocol.DataType) string {
 }
 
 // stores is what a peer stores in a table, as haproxy.cfg writes it, without periods.
-func stores(d *definer) string {
+func stores(d *Definer) string {
 	var all []string
 	for dt := range d.DataTypes() {
 		name := dt.String()
@@ -308,7 +330,7 @@ func stores(d *definer) string {
 	return strings.Join(all, ",")
 }
 
-func lives(d *definer) string {
+func lives(d *Definer) string {
 	if d.Expire == 0 {
 		return "" // that is a finding of its own
 	}

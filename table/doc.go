@@ -27,6 +27,7 @@
 // at a time.
 //
 // There is no clock here: instants come in as arguments. Locks are taken in this
-// order: a Set's, a table's (of what is declared), a shard's, that of the table's
-// log of local changes, of its notes or of its server keys. Nobody holds two shards' at once.
+// order: a takeover's, a Set's, a table's (of what is declared), a shard's, that of the
+// table's log of local changes, of its notes, of its server keys or of the set's doubts.
+// Nobody holds two shards' at once.
 package table

@@ -23,7 +23,7 @@ func (t *Table) Changes(last int) *Changes {
 	c := &Changes{table: t, changed: t.changed.last(last)}
 	c.learned.shards = make([]learnedCursor, len(t.shards))
 	for i := range t.shards {
-		c.learned.shards[i].position = t.shards[i].last((last + len(t.shards) - 1) / len(t.shards))
+		c.learned.shards[i].position = t.shards[i].Load().last((last + len(t.shards) - 1) / len(t.shards))
 	}
 	return c
 }
@@ -164,6 +164,9 @@ func (c *changedLog) last(n int) uint64 {
 }
 
 func (sh *shard) last(n int) uint64 {
+	if sh == nil {
+		return 0
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	return sh.learned.last(n, sh.position)

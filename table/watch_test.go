@@ -146,7 +146,7 @@ func TestWatchMissed(t *testing.T) {
 		for _, key := range keys {
 			lb1.Merge(at(0), update(key), Live)
 			tb.Find([]byte(key), at(0), &b)
-			b.Drop(0)
+			b.take(0)
 			b.Release()
 		}
 	}

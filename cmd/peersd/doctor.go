@@ -8,6 +8,7 @@ import (
 
 	"github.com/peersd/peersd/admin/agree"
 	"github.com/peersd/peersd/config"
+	"github.com/peersd/peersd/config/haproxycfg"
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/spf13/cobra"
 )
@@ -20,10 +21,13 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `It tells what is wrong, in plain words: names that don't match, tables that peers
 define in ways that don't go together, peers that are missing, acks that don't come,
 limits that were reached. Each HAProxy whose runtime socket is named is compared with
-peersd: of each table 2000 entries or more, those looked at twice that differ.
+peersd: of each table 2000 entries or more, those looked at twice that differ. With -f
+the haproxy.cfg that they run is compared with what they say of it: peers that are
+missing, tables that are defined otherwise.
 
 It ends with 0 where nothing is wrong, notes aside, and with 1 where something is.`,
 		Example: `  peersd doctor
+  peersd doctor -f /etc/haproxy/haproxy.cfg -L lb1
   peersd doctor --haproxy lb1=/run/haproxy/admin.sock --haproxy lb2=10.0.0.2:9999`,
 		Args: takes(0, 0),
 		RunE: func(*cobra.Command, []string) error { return a.diagnose(&d) },
@@ -33,11 +37,22 @@ It ends with 0 where nothing is wrong, notes aside, and with 1 where something i
 		d.haproxys = append(d.haproxys, h)
 		return err
 	})
+	cmd.Flags().VarP(&value{"FILE", func(s string) error {
+		d.file.Files = append(d.file.Files, s)
+		return nil
+	}}, "file", "f", "a haproxy.cfg, or a folder of such; may be repeated")
+	cmd.Flags().VarP(&value{"NAME", func(s string) error {
+		d.file.LocalPeer = s
+		return config.CheckName(s)
+	}}, "localpeer", "L", "the name of the HAProxy whose file it is, as its -L")
 	return cmd
 }
 
 // A doctor is what is to be looked at besides the daemon.
-type doctor struct{ haproxys []haproxySocket }
+type doctor struct {
+	haproxys []haproxySocket
+	file     haproxycfg.Options
+}
 
 type haproxySocket struct{ name, socket string }
 
@@ -54,6 +69,11 @@ func (a *app) diagnose(d *doctor) error {
 	found, err := a.findings()
 	if err != nil {
 		return err
+	}
+	if len(d.file.Files) > 0 {
+		if found, err = a.examine(d.file, found); err != nil {
+			return err
+		}
 	}
 	for _, h := range d.haproxys {
 		found = append(found, agree.Compare(h.name, h.socket, a.socket)...)

@@ -119,6 +119,7 @@ type Session struct {
 	byName     map[string]*remoteTable // the same ones
 	current    *remoteTable            // the one that updates are of, nil before any
 	order      []*remoteTable          // the same ones, for the acks
+	refused    map[uint64]string       // names of tables that there was no room for, by id
 	since      uint64                  // the turn of the peer's at which the session began
 	own        tally                   // of what was defined since
 	defined    int                     // definitions since, but for repeated ones
@@ -163,7 +164,7 @@ func New(now time.Time, cfg Config) *Session {
 		cfg.Expecting = func() bool { return false }
 	}
 	s := &Session{cfg: cfg, lastHeard: now, lastSent: now, since: cfg.Peer.turns,
-		tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}}
+		tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}, refused: map[uint64]string{}}
 	s.pace = newPacer(cfg.MaxUpdates, cfg.TeachRate)
 	s.Nudge(now)
 	s.learning.begin(now)

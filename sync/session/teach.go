@@ -142,33 +142,48 @@ func (s *Session) confirmed(now time.Time) {
 	s.cfg.Notify(Event{Kind: TaughtConfirmed, LessonDue: s.learning.state == settling, UpToDate: s.cold && finished})
 }
 
-// refreshLocal takes note of tables that came or went.
+// refreshLocal takes note of tables that came or went. Where they only came it costs
+// no more than these.
 func (s *Session) refreshLocal() {
 	tables := s.cfg.Tables.Tables()
-	if len(tables) == len(s.localOf) && (len(tables) == 0 || &tables[0] == &s.localOf[0]) {
-		return
-	}
-	known := make(map[*table.Table]*localTable, len(s.local))
-	next := uint64(1)
-	for _, l := range s.local {
-		known[l.table] = l
-		next = max(next, l.id+1)
-	}
-	s.local = nil
-	for _, t := range tables {
-		l := known[t]
-		if l == nil {
-			acked := s.cfg.Peer.acked[weak.Make(t)]
-			l = &localTable{table: t, id: next, pushed: acked, acked: acked}
-			next++
-			if s.teaching.state == teachingTables {
-				s.teaching.tables = append(slices.Clip(s.teaching.tables), l)
-			}
-		}
-		s.local = append(s.local, l)
+	if len(tables) == 0 || len(s.localOf) == 0 || &tables[0] != &s.localOf[0] {
+		s.keepLocal(tables)
 	}
 	s.localOf = tables
-	maps.DeleteFunc(s.cfg.Peer.acked, func(t weak.Pointer[table.Table], _ uint64) bool { return !slices.Contains(tables, t.Value()) })
+	if len(s.local) == len(tables) {
+		return
+	}
+	next := uint64(1)
+	if n := len(s.local); n > 0 {
+		next = s.local[n-1].id + 1
+	}
+	var came []*localTable
+	for _, t := range tables[len(s.local):] {
+		acked := s.cfg.Peer.acked[weak.Make(t)]
+		came = append(came, &localTable{table: t, id: next, pushed: acked, acked: acked})
+		next++
+	}
+	if s.teaching.state == teachingTables {
+		s.teaching.tables = slices.Concat(s.teaching.tables, came)
+	}
+	s.local = append(slices.Clip(s.local), came...)
+}
+
+// keepLocal takes note of tables that went. Those that stay are in the order in which
+// they were.
+func (s *Session) keepLocal(tables []*table.Table) {
+	there := make(map[*table.Table]bool, len(tables))
+	for _, t := range tables {
+		there[t] = true
+	}
+	var kept []*localTable
+	for _, l := range s.local {
+		if there[l.table] {
+			kept = append(kept, l)
+		}
+	}
+	s.local = kept
+	maps.DeleteFunc(s.cfg.Peer.acked, func(t weak.Pointer[table.Table], _ uint64) bool { return !there[t.Value()] })
 }
 
 // appendUpdates appends a burst of what there is to be sent: local changes, and
