@@ -41,7 +41,7 @@ func appendUpdate(b []byte, batch *table.Batch, i int, u *protocol.Update) []byt
 	b = appendKey(append(b, ": key="...), layout.KeyType, u.Key)
 	b = strconv.AppendInt(append(b, " use="...), int64(batch.Uses(i)), 10)
 	b = strconv.AppendUint(append(b, " exp="...), uint64(u.Remaining), 10)
-	b = append(b, " shard=0"...) // our section has no shards
+	b = strconv.AppendInt(append(b, " shard="...), int64(batch.Shard(i)), 10)
 	for _, c := range layout.Columns {
 		for e := range c.Elements {
 			b = appendName(append(b, ' '), c.Type, e, batch.Definition().Params[c.Type].Period)

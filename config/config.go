@@ -77,6 +77,8 @@ type Config struct {
 	ForgetAfter time.Duration
 	// DNS is the server to ask for Places, "" for those of /etc/resolv.conf.
 	DNS string
+	// Shards is how many parts tables are cut in, 0 where they are not.
+	Shards int
 	// Section is the name of the peers section in haproxy.cfg: it is part
 	// of the names of the tables that are declared there.
 	Section string

@@ -51,7 +51,7 @@ func (c *Config) readFiles() haproxycfg.Messages {
 	c.Transport = lines
 	r.messages = append(r.messages, said...)
 	if s := r.section(); s != nil {
-		c.Section, c.Source = s.Name, s
+		c.Section, c.Source, c.Shards = s.Name, s, s.Shards
 		r.listen(s)
 		r.peers(s)
 		r.tables(s)
@@ -146,7 +146,7 @@ func (r *fileReader) peers(s *haproxycfg.Peers) {
 		if r.hasPeer(p.Name) {
 			continue
 		}
-		to := peersync.Peer{Name: p.Name}
+		to := peersync.Peer{Name: p.Name, Shard: p.Shard}
 		switch a := *p.Address; {
 		case a.Wildcard() && r.Sidecar:
 			r.dial(&to, p, beside(a))

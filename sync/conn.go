@@ -90,6 +90,7 @@ func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
 		Began:      l.hub.began,
 		Peer:       &l.memory,
 		Origin:     l.origin,
+		Shard:      l.shard(),
 		UpToDate:   func() bool { return l.hub.upToDate(l) },
 		Expecting:  func() bool { return l.hub.expecting(l) },
 		MaxUpdates: cfg.MaxUpdates,

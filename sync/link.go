@@ -79,6 +79,14 @@ type linkStatus struct {
 // may be another one the next time.
 func (l *link) peer() *Peer { return l.known.Load() }
 
+// shard is the part of tables that the peer is taught, 0 for all.
+func (l *link) shard() int {
+	if p := l.peer(); p != nil {
+		return p.Shard
+	}
+	return 0
+}
+
 // address is where the peer is dialled, "" where it is only accepted.
 func (l *link) address() string {
 	if p := l.peer(); p != nil {

@@ -20,6 +20,8 @@ type Members struct {
 type Peer struct {
 	Name    string
 	Address string // to dial, host:port; "" where it is only accepted
+	// Shard is the part of each table that it is taught, see [table.Set.Cut]; 0 for all.
+	Shard int
 	// Gone is one that nobody expects back: what we may lack of it is lost, and no
 	// lesson of ours is less for it.
 	Gone bool
@@ -47,7 +49,8 @@ const ofConfig = ""
 //   - one that no source has any more loses its session, and what it has defined is
 //     forgotten. Whoever should only lose its address keeps its place without one;
 //   - one that is to be dialled at another address, or otherwise, loses its session,
-//     and is dialled there at once; one that is to be dialled no more keeps it;
+//     and is dialled there at once; so does one that has another shard. One that is to
+//     be dialled no more keeps it;
 //   - one that has no place of its own and is not allowed any more loses its session;
 //   - nothing happens to the sessions of the others.
 func (h *Hub) SetMembers(source string, m Members) {
@@ -105,7 +108,7 @@ func (h *Hub) setMembers(source string, m Members) (gone, moved []*link) {
 		case l.peer() != nil && *l.peer() == p:
 			continue
 		default:
-			if l.address() != "" && p.Address != "" {
+			if l.address() != "" && p.Address != "" || l.shard() != p.Shard {
 				moved = append(moved, l)
 			}
 			l.known.Store(&p)

@@ -389,6 +389,12 @@ func (b *Batch) Definition() *protocol.Definition { return b.schema.def }
 // Position of entry i in its log.
 func (b *Batch) Position(i int) uint64 { return b.items[i].position }
 
+// Key of entry i, valid until Release and not to be written to.
+func (b *Batch) Key(i int) []byte { return b.items[i].key }
+
+// Shard of entry i, see [Set.Cut].
+func (b *Batch) Shard(i int) int { return b.table.Shards().Of(b.items[i].key) }
+
 // Since is how long ago, at now, entry i was changed last.
 func (b *Batch) Since(i int, now time.Time) time.Duration {
 	stamp := get48(b.items[i].records[0], atStamp)

@@ -33,6 +33,7 @@ type Set struct {
 	memory   atomic.Int64 // bytes that tables may reserve, 0 = any number
 	reserved atomic.Int64 // what they have reserved, and doubts
 	overhead atomic.Int64 // what they take without their entries
+	parts    atomic.Int32 // that peers are taught one of
 	doubts   doubts
 
 	mu     sync.Mutex // one definition at a time

@@ -51,6 +51,7 @@ func newMirror(flags, c *config.Config, log zerolog.Logger) (*mirror, error) {
 	m.tables = table.NewSet(c.Section, started)
 	limitMemory(m.tables, c)
 	m.tables.SetLimits(c.Limits)
+	m.tables.Cut(c.Shards)
 	m.hub = peersync.New(m.hubConfig(c))
 	if m.finds, err = discovery(c, m.hub, log); err != nil {
 		closeAll(opened)
@@ -142,6 +143,9 @@ func (m *mirror) reload() (said string, err error) {
 func (m *mirror) changes(c *config.Config) ([]net.Listener, error) {
 	if was := m.tables.Section(); c.Section != was {
 		return nil, fmt.Errorf("the peers section was %q and is %q now, which is a part of tables' names: that takes a restart", was, c.Section)
+	}
+	if was := m.tables.Parts(); c.Shards != was {
+		return nil, fmt.Errorf("the number of shards was %d and is %d now, by which it changes who is taught what: that takes a restart", was, c.Shards)
 	}
 	return m.open(c)
 }

@@ -68,8 +68,8 @@
 // by the options of the peer line. Where peersd reads the file, [Options.Mirror], its own
 // server line may have an address, which HAProxy forbids; a server line without one is
 // then that of the HAProxy whose file it is, which listens where the bind line says. A
-// shard above the number of shards is left
-// out, with a warning.
+// shard above the number of shards is left out, with a warning; of what is no number
+// there, and of numbers below 0, HAProxy says nothing.
 //
 // # Tables
 //
@@ -95,7 +95,7 @@
 // refuses empty words, and cuts the next word off from a variable that is not
 // set, which is warned of; it refuses a frontend and a backend of one name. 3.0
 // has no ipv4 for a type, no recv-only and no brates-factor, and does not look for
-// localpeer and variables beforehand.
+// localpeer and variables beforehand. 2.6 has no shards.
 //
 // # config-parser
 //

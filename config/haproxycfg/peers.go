@@ -133,6 +133,9 @@ func (b *builder) shardsLine(w words) {
 		b.alert("'shards' expects a strictly positive integer argument, not '%s'; write it as in shards 3", w.at(1))
 		return
 	}
+	if n < 0 {
+		b.warn("'shards' : HAProxy takes %s, and no shard of a peer counts then; write a number above 0, as in shards 3", w[1])
+	}
 	b.peers.Shards = atoi(w[1])
 	b.shards = b.peers.Shards
 }
@@ -213,6 +216,9 @@ func (b *builder) optionsOf(p *Peer, w words, i int) bool {
 		switch o.Name {
 		case "shard":
 			p.Shard = atoi(o.Value)
+			if _, rest := leadingDecimal(o.Value); rest != "" || o.Value == "" {
+				b.warn("'%s %s' : shard '%s' is no number, and read as %d; write it as in shard 1", w[0], p.Name, o.Value, p.Shard)
+			}
 		case "init-addr", "resolvers", "check", "agent-check":
 			ignored = o.Name
 		}
@@ -220,7 +226,7 @@ func (b *builder) optionsOf(p *Peer, w words, i int) bool {
 	if ignored != "" {
 		b.warn("'%s %s' : '%s' is ignored for peers; remove it", w[0], p.Name, ignored)
 	}
-	if b.shards != 0 && p.Shard > b.shards {
+	if b.shards != 0 && p.Shard > max(b.shards, 0) {
 		b.warn("'%s %s' : shard %d is ignored, there are %d shards so far; write shards before the peers", w[0], p.Name, p.Shard, b.shards)
 		p.Shard = 0
 	}

@@ -94,8 +94,11 @@ func (b *builder) resolveShards(s *Peers) {
 		s.Local.Shard = 0
 	}
 	for _, p := range s.Remote {
-		if p.Shard > s.Shards {
-			b.pos = p.Pos
+		b.pos = p.Pos
+		if p.Shard < 0 {
+			b.warn("no key is of shard %d, so that '%s' is taught none; write shard 1 or more, or shard 0 for all keys", p.Shard, p.Name)
+		}
+		if p.Shard > max(s.Shards, 0) {
 			b.warn("shard ignored for '%s': %d is greater than the section's number of shards (%d); write shards %d before the peers",
 				p.Name, p.Shard, s.Shards, p.Shard)
 			p.Shard = 0

@@ -63,6 +63,10 @@
 // positions in each table's logs are all there is, so that a slow peer only lags
 // behind.
 //
+// A peer that has a shard ([Config].Shard) is taught and pushed the keys of that
+// alone. It will ack nothing of the others, so these count as taken with what was
+// sent before them.
+//
 // Updates go out in bursts, at a rate ([Config].TeachRate), and wait while the peer
 // does not read them: the kernel says so, where [Session.Watch] is told.
 //

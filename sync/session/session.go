@@ -62,6 +62,9 @@ type Config struct {
 	// number for it among all peers.
 	Peer   *Peer
 	Origin uint8
+	// Shard is which part of each table the peer is taught, of those that the
+	// tables are cut in ([table.Set.Cut]); 0 is all of them.
+	Shard int
 	// UpToDate is asked at the end of a lesson that was taught: whether this
 	// side knows of nothing that it lacks. nil is yes.
 	UpToDate func() bool

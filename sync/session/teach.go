@@ -76,6 +76,8 @@ type localTable struct {
 	// early is how far what has changed since the lesson began was sent. It is
 	// taught or pushed all the same: only that is acked.
 	early uint64
+	// shards cut the table, nil where that was not needed yet.
+	shards *protocol.Shards
 	// learned and changed are how far the lesson under way is.
 	learned    table.LearnedCursor
 	changed    uint64
@@ -108,7 +110,7 @@ func (s *Session) teach(now time.Time) {
 		l.begin()
 		l.early = l.table.ChangedPosition()
 		if s.cfg.Peer.takes(l.table) {
-			s.teaching.total += uint64(l.table.Entries())
+			s.teaching.total += uint64(l.table.Entries() / s.parts())
 		}
 	}
 	s.cfg.Peer.asksFor(now)
@@ -335,17 +337,20 @@ func (s *Session) appendBatch(now time.Time, b []byte, l *localTable, r reading,
 		}
 		s.batch.Release()
 	}
+	if r == toPush {
+		s.passOver(now, l)
+	}
 	return b, n
 }
 
 // appendPinned appends what the batch holds and returns how many that were.
 func (s *Session) appendPinned(now time.Time, b []byte, l *localTable, r reading) (_ []byte, n int) {
-	if s.sent != l || l.layout != s.batch.Layout() {
-		b = s.appendDefinition(b, l, s.batch.Definition(), s.batch.Layout())
-	}
 	u := &s.out
 	u.Timed = s.cfg.Version >= protocol.Version21
 	for i := range s.batch.Len() {
+		if s.cuts(l, s.batch.Key(i)) {
+			continue
+		}
 		if s.batch.Uncertain(i) && s.teaching.state == teachingTables && !s.teaching.last {
 			l.passedOver = true // the lesson that is expected has its lifetime
 			continue
@@ -359,6 +364,9 @@ func (s *Session) appendPinned(now time.Time, b []byte, l *localTable, r reading
 		}
 		if len(u.Key) > protocol.MaxKey {
 			continue // the message might be longer than HAProxy takes
+		}
+		if s.sent != l || l.layout != s.batch.Layout() {
+			b = s.appendDefinition(b, l, s.batch.Definition(), s.batch.Layout())
 		}
 		u.ID = uint32(s.batch.Position(i))
 		b = protocol.AppendUpdate(b, s.batch.Layout(), &s.written, u)
@@ -420,6 +428,7 @@ func (s *Session) acked(now time.Time, payload []byte) error {
 		return nil
 	}
 	s.taken(now, l, position)
+	s.passOver(now, l)
 	return nil
 }
 

@@ -35,6 +35,7 @@ var rewrite = flag.Bool("rewrite", false, "write the transcripts in testdata ane
 //	max N                updates at a time
 //	rate N               updates/s, for sessions that begin later
 //	unread N             bytes that the peer has not read, as the kernel sees it
+//	shard I N            that the peer is taught, in sessions that begin later
 //	limit N M            tables, and data types of them, that a peer may define
 //	nudge, ping          as the runner does
 //	hold, step, go       send nothing; one part; again as much as there is
@@ -88,7 +89,8 @@ type stage struct {
 	max      int
 	rate     int
 	limits   [2]int // of tables and data types
-	hold     bool   // send nothing
+	shard    int
+	hold     bool // send nothing
 	out      bytes.Buffer
 }
 
@@ -141,6 +143,11 @@ func (st *stage) do(line string, last bool) error {
 		return number(words, &st.rate)
 	case "limit":
 		_, err := fmt.Sscanf(line, "limit %d %d", &st.limits[0], &st.limits[1])
+		return err
+	case "shard":
+		var n int
+		_, err := fmt.Sscanf(line, "shard %d %d", &st.shard, &n)
+		st.tables.Cut(n)
 		return err
 	case "hold", "go":
 		st.hold = words[0] == "hold"
@@ -215,6 +222,7 @@ func (st *stage) begin(words []string) error {
 		MaxUpdates: st.max,
 		TeachRate:  st.rate,
 		MaxTables:  st.limits[0], MaxDataTypes: st.limits[1],
+		Shard:  st.shard,
 		Notify: func(e session.Event) { st.print(a, "!", eventText(e)) },
 	})
 	return st.flush()
