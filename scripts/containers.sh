@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 
 packages=
 docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1 || packages=docker-compose
-command -v busybox >/dev/null || packages="$packages busybox-static"
+command -v busybox >/dev/null || packages="$packages busybox"
 [ -z "$packages" ] || exec scripts/install.sh $packages
