@@ -7,6 +7,7 @@ require (
 	github.com/haproxytech/config-parser/v5 v5.1.6
 	github.com/mattn/go-isatty v0.0.19
 	github.com/rs/zerolog v1.34.0
+	go.yaml.in/yaml/v3 v3.0.4
 	golang.org/x/sys v0.15.0
 )
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,13 +33,30 @@ const (
 	maxResident = 15e6
 )
 
-// An engine is the container engine, with the images of one test.
+// An engine is the container engine, and the images that are tested.
 type engine struct {
 	t       testing.TB
 	compose []string // the command
-	id      string   // a part of the names of all that the test makes
 	peersd  string   // the images
 	standIn string
+}
+
+// TestContainers has one set of images for all that is tested with them.
+func TestContainers(t *testing.T) {
+	t.Parallel()
+	e := needEngine(t)
+	for name, test := range map[string]func(*engine){
+		"compose": testCompose,
+		"sidecar": testSidecar,
+		"pod":     testPod,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := *e
+			e.t = t
+			test(&e)
+		})
+	}
 }
 
 // needEngine makes the images, which go with the test. Where there is no engine it
@@ -53,7 +71,7 @@ func needEngine(t *testing.T) *engine {
 	if noCommand != nil || noSocket != nil && os.Getenv("DOCKER_HOST") == "" {
 		t.Skip("there is no container engine: ", errors.Join(noCommand, noSocket))
 	}
-	e := &engine{t: t, id: "peersd-e2e-" + strings.ToLower(rand.Text()[:8])}
+	e := &engine{t: t}
 	if _, err := e.try("docker", "info"); err != nil {
 		testkit.Skip(t, err)
 	}
@@ -68,12 +86,16 @@ func needEngine(t *testing.T) *engine {
 		}
 	}
 	r, busybox := haproxytest.Need(t, "3.2"), needBusyBox(t)
-	e.peersd, e.standIn = e.id+":peersd", e.id+":haproxy"
+	name := newName()
+	e.peersd, e.standIn = name+":peersd", name+":haproxy"
 	t.Cleanup(func() { e.try("docker", "rmi", e.peersd, e.standIn) })
 	e.must("make", "-C", "..", "image", "IMAGE="+e.peersd)
 	e.makeStandIn(r, busybox)
 	return e
 }
+
+// newName is a name that nobody else has on the engine.
+func newName() string { return "peersd-e2e-" + strings.ToLower(rand.Text()[:8]) }
 
 func needBusyBox(t *testing.T) string {
 	t.Helper()
@@ -243,6 +265,7 @@ func (e *engine) restored(container string, lb shower, was haproxytest.Table, at
 // A project is deploy/compose.yaml, as a user runs it.
 type project struct {
 	*engine
+	name     string
 	command  []string
 	env      []string
 	lb1, lb2 mirror // their sockets; they answer as peersd's does
@@ -256,24 +279,13 @@ const users = "mypeers/users" // the table of deploy/haproxy.cfg
 // changes in a lesson when that is over.
 const late = 5 * time.Second
 
-func (e *engine) up() *project {
-	e.t.Helper()
-	dir := e.t.TempDir()
-	p := &project{engine: e}
-	override := "services:\n"
-	for name, lb := range map[string]*mirror{"lb1": &p.lb1, "lb2": &p.lb2} {
-		run := filepath.Join(dir, name)
-		if err := errors.Join(os.Mkdir(run, 0o777), os.Chmod(run, 0o777)); err != nil {
-			e.t.Fatal(err)
-		}
-		override += fmt.Sprintf("  %s: {volumes: ['%s:/var/lib/haproxy']}\n", name, run)
-		*lb = mirror{&daemon{t: e.t, socket: filepath.Join(run, "haproxy.sock")}}
+// newProject is one of these files, which is down with the test.
+func (e *engine) newProject(files ...string) *project {
+	p := &project{engine: e, name: newName(), env: os.Environ()}
+	p.command = append(slices.Clone(e.compose), "--project-name", p.name)
+	for _, file := range files {
+		p.command = append(p.command, "--file", file)
 	}
-	file := filepath.Join(dir, "sockets.yaml")
-	if err := os.WriteFile(file, []byte(override), 0o600); err != nil {
-		e.t.Fatal(err)
-	}
-	p.command = append(e.compose, "--project-name", e.id, "--file", "../deploy/compose.yaml", "--file", file)
 	e.t.Cleanup(func() {
 		if e.t.Failed() {
 			logs, err := p.do("logs", "--no-color", "--tail", "100")
@@ -283,6 +295,34 @@ func (e *engine) up() *project {
 			e.t.Error(err)
 		}
 	})
+	return p
+}
+
+// socketFolder is a folder for the socket of a HAProxy in a container, who is not root.
+func (e *engine) socketFolder() string {
+	e.t.Helper()
+	dir := e.t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		e.t.Fatal(err)
+	}
+	return dir
+}
+
+// up starts deploy/compose.yaml, on addresses of its own.
+func (e *engine) up() *project {
+	e.t.Helper()
+	run1, run2 := e.socketFolder(), e.socketFolder()
+	sockets := filepath.Join(e.t.TempDir(), "sockets.yaml")
+	override := fmt.Sprintf(`services:
+  lb1: {volumes: ['%s:/var/lib/haproxy']}
+  lb2: {volumes: ['%s:/var/lib/haproxy']}
+`, run1, run2)
+	if err := os.WriteFile(sockets, []byte(override), 0o600); err != nil {
+		e.t.Fatal(err)
+	}
+	p := e.newProject("../deploy/compose.yaml", sockets)
+	p.lb1 = mirror{&daemon{t: e.t, socket: filepath.Join(run1, "haproxy.sock")}}
+	p.lb2 = mirror{&daemon{t: e.t, socket: filepath.Join(run2, "haproxy.sock")}}
 	for {
 		p.env = append(os.Environ(), "HAPROXY_IMAGE="+e.standIn, "BUSYBOX_IMAGE="+e.standIn, "PEERSD_IMAGE="+e.peersd,
 			"LB1_PORT=", "LB2_PORT=", fmt.Sprintf("NET=172.16.%d", mathrand.IntN(256)))
@@ -299,7 +339,7 @@ func (e *engine) up() *project {
 }
 
 func (p *project) do(args ...string) (string, error) {
-	cmd := exec.Command(p.command[0], append(p.command[1:len(p.command):len(p.command)], args...)...)
+	cmd := exec.Command(p.command[0], slices.Concat(p.command[1:], args)...)
 	cmd.Env = p.env
 	return output(cmd)
 }
@@ -344,10 +384,10 @@ func (p *project) used(lb mirror, n int) {
 }
 
 // set makes an entry on a HAProxy.
-func (p *project) set(lb mirror, user string) {
-	p.t.Helper()
-	if answer := lb.ask(fmt.Sprintf("set table %s key %s data.gpt0 0\n", users, user)); answer != "\n" {
-		p.t.Fatal(answer)
+func (e *engine) set(lb mirror, user string) {
+	e.t.Helper()
+	if answer := lb.ask(fmt.Sprintf("set table %s key %s data.http_req_rate 3\n", users, user)); answer != "\n" {
+		e.t.Fatal(answer)
 	}
 }
 
@@ -404,9 +444,8 @@ func (p *project) snapshot(lb mirror) (table haproxytest.Table, at time.Time) {
 }
 
 // Containers are killed and started again, and one is cut off from the network.
-func TestContainers(t *testing.T) {
-	t.Parallel()
-	p := needEngine(t).up()
+func testCompose(e *engine) {
+	t, p := e.t, e.up()
 	p.peersd.small()
 	lb1, lb2 := p.container("lb1"), p.container("lb2")
 	p.used(p.lb1, 50)
@@ -440,7 +479,7 @@ func TestContainers(t *testing.T) {
 	p.equal("after peersd was killed", late)
 
 	// The network, with changes on both sides of the cut.
-	network, address := p.id+"_lbs", p.inspect(lb1, "range .NetworkSettings.Networks}}{{.IPAddress}}{{end")
+	network, address := p.name+"_lbs", p.inspect(lb1, "range .NetworkSettings.Networks}}{{.IPAddress}}{{end")
 	p.must("docker", "network", "disconnect", network, lb1)
 	cut := time.Now()
 	p.resume()
