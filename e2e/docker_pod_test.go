@@ -277,7 +277,7 @@ func (s *sidecar) keeps() {
 	}
 	s.restart(s.haproxy)
 	s.restored(s.haproxy, s.lb, was, at)
-	s.peersd.ends()
+	s.peersd.ends("kill", "--signal", "TERM")
 }
 
 // newSidecar prepares one; what a container may write to its socket's folder is in run.

@@ -230,12 +230,18 @@ func (b boxed) small() {
 	}
 }
 
-// ends stops the container, and fails the test where it does not end by itself.
-func (b boxed) ends() {
+// ends fails the test where peersd does not end by itself, asked by a docker command.
+func (b boxed) ends(command ...string) {
 	b.t.Helper()
-	b.must("docker", "stop", "--time", "20", b.name)
+	b.must(slices.Concat([]string{"docker"}, command, []string{b.name})...)
+	eventually(b.t, 10*time.Second, "peersd ends", func() error {
+		if state := b.inspect(b.name, ".State.Status"); state != "exited" {
+			return fmt.Errorf("it is %s", state)
+		}
+		return nil
+	})
 	if code := b.inspect(b.name, ".State.ExitCode"); code != "0" {
-		b.t.Errorf("peersd ended with %s: %s", code, b.must("docker", "logs", b.name))
+		b.t.Errorf("peersd ended with code %s", code)
 	}
 }
 
@@ -450,7 +456,7 @@ func testCompose(e *engine) {
 	lb1, lb2 := p.container("lb1"), p.container("lb2")
 	p.used(p.lb1, 50)
 	p.used(p.lb2, 50)
-	time.Sleep(time.Until(p.started(lb2).Add(completeAfter + time.Second))) // till then a session may end without traffic
+	time.Sleep(time.Until(p.started(lb2).Add(completeAfter + 3*time.Second))) // till then a session may end by itself
 
 	// One HAProxy. The other one goes on, and its session with peersd too.
 	was, at := p.snapshot(p.lb1)
@@ -498,5 +504,5 @@ func testCompose(e *engine) {
 	t.Logf("all was the same %v after the network healed", time.Since(healed).Round(time.Millisecond))
 	p.resume() // a paused container can't be stopped
 
-	p.peersd.ends()
+	p.peersd.ends("stop", "--time", "20")
 }
