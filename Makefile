@@ -5,7 +5,7 @@ FUZZTIME    ?= 10s
 # The race detector needs cgo; what is shipped does not.
 GOTEST := CGO_ENABLED=1 go test -race -timeout 10m
 
-.PHONY: build test unit e2e fuzz bench bench-pace soak demo lint fmt clean help haproxy containers cc image
+.PHONY: build test unit e2e fuzz bench bench-pace bench-ban bench-import soak demo lint fmt clean help haproxy containers cc tmux image
 
 build: ## build bin/peersd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/peersd ./cmd/peersd
@@ -21,14 +21,14 @@ image: build ## the image peersd, or IMAGE=name:tag, of bin/peersd; needs docker
 E2E  := ./e2e ./internal/haproxytest
 UNIT := $$(go list ./... | grep -v -e /e2e$$ -e /haproxytest$$)
 
-test: haproxy containers cc lint ## everything: lint, unit, race, fuzz seeds, and end to end against HAProxy 2.6, 3.0, 3.2 and 3.4
+test: haproxy containers cc tmux lint ## everything: lint, unit, race, fuzz seeds, and end to end against HAProxy 2.6, 3.0, 3.2 and 3.4
 	$(GOTEST) $(UNIT)
 	$(GOTEST) -p 1 $(E2E)
 
 unit: cc ## what needs no HAProxy
 	$(GOTEST) $(UNIT)
 
-e2e: haproxy containers cc ## what needs HAProxy; PEERSD_HAPROXY=3.2 for one release line of it
+e2e: haproxy containers cc tmux ## what needs HAProxy; PEERSD_HAPROXY=3.2 for one release line of it
 	$(GOTEST) -p 1 $(E2E)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
@@ -45,6 +45,12 @@ bench: haproxy ## all benchmarks, in process and beside real HAProxys: docs/benc
 
 bench-pace: haproxy ## what users of a HAProxy see while it is taught, at the default pace and unpaced (eight minutes)
 	go run ./internal/bench -parts pace
+
+bench-ban: haproxy ## how soon all HAProxys refuse whom `peersd set` bans (a minute)
+	go run ./internal/bench -parts ban
+
+bench-import: haproxy ## what import and export of a million entries take (five minutes)
+	go run ./internal/bench -parts import
 
 soak: haproxy ## an hour of faults, one after the other, against two HAProxys; SOAK=10m for less, PEERSD_SEED=n for the same again
 	SOAK=$${SOAK:-1h} go test -count=1 -timeout 24h -v -run '^TestSoak$$' ./e2e
@@ -77,3 +83,7 @@ containers:
 # For the race detector.
 cc:
 	@echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1 || scripts/install.sh gcc libc6-dev
+
+# The terminal in which `peersd top` is driven. As with a HAProxy.
+tmux:
+	@command -v tmux >/dev/null || scripts/install.sh tmux || [ "$$CI" != true ]

@@ -26,6 +26,7 @@ func (c *cli) showActivity(args []string) error {
 	if files, ok := openFiles(); ok {
 		fmt.Fprintf(&b, "open_files: %d\n", files)
 	}
+	fmt.Fprintf(&b, "watches: %d\n", c.watches.Load())
 	fmt.Fprintf(&b, "uptime: %d\n", int(time.Since(c.Started).Seconds()))
 	_, err := c.out.WriteString(b.String())
 	return err

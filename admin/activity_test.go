@@ -31,7 +31,7 @@ func TestShowActivity(t *testing.T) {
 		testkit.Skip(t, "only Linux tells all of it: ", err)
 	}
 	r := start(t)
-	const want = `^goroutines: \d+\nheap: \d{6,}\nresident: \d{7,}\nopen_files: \d+\nuptime: \d\n\n$`
+	const want = `^goroutines: \d+\nheap: \d{6,}\nresident: \d{7,}\nopen_files: \d+\nwatches: 0\nuptime: \d\n\n$`
 	if got := r.ask("show activity\n"); !regexp.MustCompile(want).MatchString(got) {
 		t.Errorf("got:\n%s", got)
 	}

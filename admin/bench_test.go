@@ -3,12 +3,17 @@ package admin
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/peersd/peersd/protocol"
+	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
+	"github.com/rs/zerolog"
 )
 
 // What a dump takes for an entry, and what it is to a session that merges meanwhile.
@@ -54,5 +59,57 @@ func BenchmarkDump(b *testing.B) {
 			stop()
 			<-done
 		})
+	}
+}
+
+// What an import takes for an entry: `set table` many a line, over the socket. The
+// client is in the same process.
+func BenchmarkSetTable(b *testing.B) {
+	tables := table.NewSet("mypeers", time.Now())
+	def := definition("t1", protocol.KeyIPv4, 4, protocol.GPT0, protocol.GPC0)
+	def.Expire = 3_600_000
+	tables.Define(time.Now(), nil, &def)
+	s := &Server{Tables: tables, Hub: peersync.New(peersync.Config{Tables: tables, Log: zerolog.Nop()}), Log: zerolog.Nop()}
+	path := filepath.Join(b.TempDir(), "s")
+	l, err := Listen(path, 0o600)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go s.Serve(ctx, l)
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	var lines [][]byte
+	line := []byte("prompt i")
+	for i := range b.N {
+		command := fmt.Appendf(nil, ";set table t1 key 10.%d.%d.%d data.gpt0 1 expire 600000", i>>16&255, i>>8&255, i&255)
+		if len(line)+len(command) >= maxLine {
+			lines, line = append(lines, append(line, '\n')), nil
+			command = command[1:]
+		}
+		line = append(line, command...)
+	}
+	lines = append(lines, append(line, '\n'))
+	b.ResetTimer()
+	go func() {
+		for _, line := range lines {
+			c.Write(line)
+		}
+	}()
+	answers := make([]byte, 65536)
+	for left := b.N + 1; left > 0; {
+		n, err := c.Read(answers)
+		if err != nil {
+			b.Fatal(err)
+		}
+		left -= n
+	}
+	b.StopTimer()
+	if got := len(tables.Tables()); got != 1 || tables.Tables()[0].Stats().Entries == 0 {
+		b.Fatal("nothing was set")
 	}
 }

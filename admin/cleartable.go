@@ -17,9 +17,13 @@ var clearing = verb{
 
 func (c *cli) clearTable(args []string) error { return c.onTable(&clearing, args) }
 
-func (c *cli) clearEntry(_ *table.Table, e *selected) error {
-	if e.batch.Len() > 0 && e.batch.Clear(0, time.Now()) {
-		c.Hub.Wake()
+func (c *cli) clearEntry(t *table.Table, key []byte, _ []string) error {
+	var batch table.Batch
+	now := time.Now()
+	t.Find(key, now, &batch)
+	defer batch.Release()
+	if batch.Len() > 0 && batch.Clear(0, now) {
+		c.changed = true
 	}
 	return nil
 }

@@ -50,12 +50,17 @@ type cli struct {
 	// one, and whether and how it is asked for.
 	interactive, prompting, timed bool
 	// noLF: no line feed follows the answer under way.
-	noLF bool
+	noLF  bool
+	words []string // of the command under way
+	order order    // of the last `set table`
+	// changed: the commands of this line have changed entries, which sessions are to
+	// push once they are all done.
+	changed bool
 }
 
 func newCLI(ctx context.Context, s *Server, c net.Conn) *cli {
 	client := &cli{Server: s, ctx: ctx, conn: c, level: s.Level, timeout: idleTimeout}
-	client.in = bufio.NewReader(c)
+	client.in = bufio.NewReaderSize(c, maxLine)
 	client.out = bufio.NewWriterSize(slowWriter{client}, 32768)
 	return client
 }
@@ -81,16 +86,25 @@ func (c *cli) converse() {
 		if err != nil {
 			return
 		}
-		for i, command := range l.commands {
-			if c.run(command) != nil || c.endAnswer(i == len(l.commands)-1) != nil {
-				c.out.Flush()
-				return
-			}
-		}
-		if c.out.Flush() != nil {
+		if over := c.answer(l.commands); c.out.Flush() != nil || over {
 			return
 		}
 	}
+}
+
+// answer carries out the commands of a line, and reports whether the conversation
+// is over.
+func (c *cli) answer(commands []string) (over bool) {
+	for i, command := range commands {
+		if over = c.run(command) != nil || c.endAnswer(i == len(commands)-1) != nil; over {
+			break
+		}
+	}
+	if c.changed {
+		c.changed = false
+		c.Hub.Wake()
+	}
+	return over
 }
 
 // read reads a line. No command takes a payload: it is read, and left alone, as by
@@ -101,7 +115,7 @@ func (c *cli) read() (line, error) {
 	if err != nil {
 		return line{}, err
 	}
-	l := parseLine(text)
+	l := parseLine(string(text))
 	for left := maxLine - len(text) - 1; l.payload; {
 		if c.prompting && c.in.Buffered() == 0 {
 			c.out.WriteString("+ ")
@@ -134,7 +148,8 @@ func (c *cli) refuseLongLine() {
 // run carries out one command. An error is that the conversation is over.
 func (c *cli) run(command string) error {
 	c.noLF = false
-	words, more := parseWords(command)
+	words, more := parseWords(c.words[:0], command)
+	c.words = words
 	if more {
 		return c.say(severityError, fmt.Sprintf("Too many arguments. Commands must have at most %d arguments.\n", maxWords))
 	}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // What messages begin with after `set severity-output number`: errors, and what is
@@ -31,22 +33,24 @@ func (e RefusedError) Error() string { return string(e) }
 // the empty line that ends it, to w. The error is a [RefusedError] where the
 // answer is one.
 func Do(socket, command string, w io.Writer) error {
-	c, err := net.Dial(network(socket), socket)
-	if errors.Is(err, syscall.EACCES) {
-		return fmt.Errorf("the socket %s is another user's; run this as who runs `peersd serve`, or as root", socket)
-	}
+	c, err := dial(socket)
 	if err != nil {
-		return fmt.Errorf("no peersd answers at %s: %w; start `peersd serve`, or name its socket with --socket", socket, errors.Unwrap(err))
+		return err
 	}
 	defer c.Close()
 	if _, err := fmt.Fprintf(c, "set severity-output number;%s\n", command); err != nil {
 		return fmt.Errorf("can't send the command: %w", err)
 	}
 	r := bufio.NewReaderSize(c, 65536)
+	c.SetReadDeadline(time.Now().Add(answersWithin))
 	first, err := r.ReadString('\n') // the answer to the first command
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("no answer from %s within %v; see whether peersd, or who reads its log, stands still", socket, answersWithin)
+	}
 	if err != nil {
 		return fmt.Errorf("no answer from %s: %w", socket, err)
 	}
+	c.SetReadDeadline(time.Time{})
 	if first != "\n" {
 		return RefusedError(strings.TrimSpace(first))
 	}
@@ -62,6 +66,21 @@ func Do(socket, command string, w io.Writer) error {
 		r.Discard(len(infoMark))
 	}
 	return copyAnswer(w, r)
+}
+
+// answersWithin is how long it may take until an answer begins.
+var answersWithin = 10 * time.Second
+
+// dial connects to the socket of that name.
+func dial(socket string) (net.Conn, error) {
+	c, err := net.Dial(network(socket), socket)
+	if errors.Is(err, syscall.EACCES) {
+		return nil, fmt.Errorf("the socket %s is another user's; run this as who runs `peersd serve`, or as root", socket)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no peersd answers at %s: %w; start `peersd serve`, or name its socket with --socket", socket, errors.Unwrap(err))
+	}
+	return c, nil
 }
 
 // copyAnswer copies all but the empty line at the end, which tells that nothing

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestDo(t *testing.T) {
@@ -85,5 +86,21 @@ func TestDoWithoutAnswer(t *testing.T) {
 		if err := Do(path, "show table", io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", path, err, want)
 		}
+	}
+}
+
+// A daemon that stands still keeps nobody waiting for ever.
+func TestDoOfOneThatStandsStill(t *testing.T) {
+	before := answersWithin
+	answersWithin = 10 * time.Millisecond
+	defer func() { answersWithin = before }()
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := Do(path, "show peers", io.Discard); err == nil || !strings.Contains(err.Error(), "no answer from "+path+" within 10ms; see whether peersd") {
+		t.Error(err)
 	}
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -21,7 +20,10 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-var commands []command
+var (
+	commands []command
+	byName   = map[string]*command{}
+)
 
 func init() { // the list refers to help, which refers to the list
 	commands = []command{
@@ -31,9 +33,12 @@ func init() { // the list refers to help, which refers to the list
 		{"set table", "<table> key <k>|ptr <p> [data.<type> <v>]* [expire <time>]", "change or make an entry, at all peers", User, (*cli).setTable},
 		{"set timeout", "cli <time>", "how long this connection may be idle", User, (*cli).setTimeout},
 		{"show activity", "", "what the process takes of its machine", User, (*cli).showActivity},
+		{"show busiest", "<table> [data.<type>] [<number>]", "entries that change, those of the highest rate first", Operator, (*cli).showBusiest},
 		{"show cli level", "", "the level of this connection", User, (*cli).showLevel},
 		{"show cli sockets", "", "where commands are taken", User, (*cli).showSockets},
+		{"show definitions", "[json]", "how the peers define the tables", User, (*cli).showDefinitions},
 		{"show env", "[<name>]", "the environment of the process", Operator, (*cli).showEnv},
+		{"show findings", "[json]", "what is wrong", User, (*cli).showFindings},
 		{"show info", "[typed|json] [desc]", "the process", User, (*cli).showInfo},
 		{"show limits", "", "what peers can take of us, and how often they reached it", User, (*cli).showLimits},
 		{"show peers", "[dict|-] [<section>]", "the peers, and how their sessions are", User, (*cli).showPeers},
@@ -43,20 +48,28 @@ func init() { // the list refers to help, which refers to the list
 		{"show tables", "", "what each table takes, and what has become of its entries", User, (*cli).showTables},
 		{"show version", "", "the version of the process", User, (*cli).showVersion},
 		{"user", "", "lower the level of this connection to user", User, (*cli).lowerToUser},
+		{"watch table", "<table> [<filter>|key <k>|ptr <p>]", "the entries of one that change, as they do", Operator, (*cli).watchTable},
 		{"help", "[<command>]", "all commands, or those that begin so", User, (*cli).help},
 		{"prompt", "[help|n|i|p|timed]*", "whether this connection goes on after a line", User, (*cli).prompt},
 		{"quit", "", "end this connection", User, (*cli).quit},
+	}
+	for i := range commands {
+		byName[commands[i].name] = &commands[i]
 	}
 }
 
 func (c *command) words() []string { return strings.Split(c.name, " ") }
 
-// find returns the command that words begin with, and the words behind it.
+// find returns the command that words begin with, and the words behind it. No name
+// has more than three.
 func find(words []string) (*command, []string) {
-	for i := range commands {
-		name := commands[i].words()
-		if len(words) >= len(name) && slices.Equal(words[:len(name)], name) {
-			return &commands[i], words[len(name):]
+	for n := min(3, len(words)); n > 0; n-- {
+		name := append(make([]byte, 0, 64), words[0]...)
+		for _, word := range words[1:n] {
+			name = append(append(name, ' '), word...)
+		}
+		if c := byName[string(name)]; c != nil {
+			return c, words[n:]
 		}
 	}
 	return nil, nil

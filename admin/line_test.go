@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // What a line is cut into is HAProxy 3.2's; that it is, end to end, is tested in
@@ -38,7 +39,7 @@ func TestParseLine(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			l := parseLine([]byte(tt.line))
+			l := parseLine(tt.line)
 			payload := "-"
 			if l.payload {
 				payload = l.pattern
@@ -66,12 +67,12 @@ func TestParseWords(t *testing.T) {
 		`"a b"`:             {`"a`, `b"`},
 		most:                strings.Fields(most),
 	} {
-		if got, more := parseWords(command); !slices.Equal(got, want) || more {
+		if got, more := parseWords(nil, command); !slices.Equal(got, want) || more {
 			t.Errorf("%q: got %q, more %v", command, got, more)
 		}
 	}
 	for _, command := range []string{most + " ", most + "x"} {
-		if got, more := parseWords(command); len(got) != maxWords || !more {
+		if got, more := parseWords(nil, command); len(got) != maxWords || !more {
 			t.Errorf("%d words, more %v", len(got), more)
 		}
 	}
@@ -92,11 +93,15 @@ func TestReadLine(t *testing.T) {
 		{long + "\n", long, nil},
 		{long + "x\n", "", errLongLine},
 		{long + long, "", errLongLine},
+		{long + "x", "", errLongLine}, // no more is waited for
+		{"\\\n\\\n\n", "\\\n\\\n", nil},
 	}
 	for _, tt := range tests {
-		got, err := readLine(bufio.NewReader(strings.NewReader(tt.in)), maxLine)
-		if string(got) != tt.want || !errors.Is(err, tt.err) {
-			t.Errorf("%.20q: got %.20q, %v", tt.in, got, err)
+		for _, in := range []io.Reader{strings.NewReader(tt.in), iotest.OneByteReader(strings.NewReader(tt.in))} {
+			got, err := readLine(bufio.NewReader(in), maxLine)
+			if string(got) != tt.want || !errors.Is(err, tt.err) {
+				t.Errorf("%.20q: got %.20q, %v", tt.in, got, err)
+			}
 		}
 	}
 }
@@ -109,12 +114,12 @@ func FuzzLine(f *testing.F) {
 	}
 	escape := strings.NewReplacer(`\`, `\\`, " ", `\ `, "\t", "\\\t")
 	f.Fuzz(func(t *testing.T, text string) {
-		l := parseLine([]byte(text))
+		l := parseLine(text)
 		if len(l.commands) == 0 || len(l.pattern) > maxPattern {
 			t.Fatalf("%q: %q, pattern %q", text, l.commands, l.pattern)
 		}
 		for _, command := range l.commands {
-			words, more := parseWords(command)
+			words, more := parseWords(nil, command)
 			if len(words) > maxWords || slices.Contains(words, "") {
 				t.Fatalf("%q: words %q", command, words)
 			}
@@ -122,7 +127,7 @@ func FuzzLine(f *testing.F) {
 			for _, w := range words {
 				escaped = append(escaped, escape.Replace(w))
 			}
-			if again, _ := parseWords(strings.Join(escaped, " ")); !more && !slices.Equal(again, words) {
+			if again, _ := parseWords(nil, strings.Join(escaped, " ")); !more && !slices.Equal(again, words) {
 				t.Fatalf("%q: words %q, and again %q", command, words, again)
 			}
 		}

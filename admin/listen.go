@@ -56,7 +56,10 @@ func Listen(socket string, mode os.FileMode) (net.Listener, error) {
 }
 
 func cannotOpen(socket string, err error) error {
-	return fmt.Errorf("can't open the socket %s: %w; choose another one with --socket", socket, errors.Unwrap(err))
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err // without the address, once more
+	}
+	return fmt.Errorf("can't open the socket %s: %w; choose another one with --socket", socket, err)
 }
 
 // listenTCP listens on a loopback address only: whoever reaches the port may change

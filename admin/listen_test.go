@@ -74,7 +74,7 @@ func TestListenTCP(t *testing.T) {
 		"192.0.2.1:9999":        "is no loopback address",
 		"127.0.0.1:x":           "choose another one with --socket",
 		taken.Addr().String():   "choose another one with --socket",
-		"no.such.invalid.:9999": "choose another one with --socket",
+		"no.such.invalid.:9999": "no such host; choose another one with --socket",
 	} {
 		if _, err := Listen(address, 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", address, err, want)

@@ -170,7 +170,7 @@ func TestFilters(t *testing.T) {
 		"data.gpc0 eq 4 12345gpc0 eq 4":   true,
 		"data.gpc0 eq 4 data.gpc0 eq 4 data.gpc0 eq 4 data.gpt[0] gt 1": false,
 	} {
-		words, _ := parseWords(text)
+		words, _ := parseWords(nil, text)
 		filters, err := parseFilters(&def, words)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	peersync "github.com/peersd/peersd/sync"
@@ -30,6 +31,7 @@ type Server struct {
 
 	listeners []net.Listener
 	clients   chan struct{} // a slot for each
+	watches   atomic.Int32  // of them that watch
 }
 
 // Serve answers on all listeners until ctx is done, and closes them. It is called
@@ -48,13 +50,14 @@ func (s *Server) serve(ctx context.Context, l net.Listener) {
 	defer stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	log := s.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			s.Log.Error().Err(err).Msg("can't accept a connection on the socket, trying again")
+			log.Error().Err(err).Msg("can't accept a connection on the socket, trying again")
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}

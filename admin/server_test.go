@@ -27,6 +27,7 @@ type running struct {
 	t      *testing.T
 	path   string
 	tables *table.Set
+	server *Server
 	stop   context.CancelFunc
 	ended  chan struct{}
 }
@@ -52,6 +53,7 @@ func startAt(t *testing.T, level Level, more ...net.Listener) *running {
 		Log:    zerolog.Nop(),
 	})
 	s := &Server{Level: level, Tables: r.tables, Hub: hub, Listen: []string{"127.0.0.1:10001"}, Version: "1.2.3", Started: now, Log: zerolog.Nop()}
+	r.server = s
 	l, err := Listen(r.path, 0o600)
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,9 @@
 package admin
 
 import (
-	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,26 +20,37 @@ var setting = verb{
 
 func (c *cli) setTable(args []string) error { return c.onTable(&setting, args) }
 
+// An order is what a command sets, kept for the next one: an import is many that set
+// the same fields.
+type order struct {
+	def    *protocol.Definition
+	fields []table.Field
+	source *table.Source // of these
+	update protocol.Update
+	parsed []table.Field
+}
+
 // setEntry orders the values that the words name, and makes the entry where there
 // is none. As with HAProxy, what stands in front of what is refused is done; but
 // not where it is the lifetime that is refused.
-func (c *cli) setEntry(t *table.Table, e *selected) error {
-	def := t.Definition()
-	u := protocol.Update{Key: bytes.Clone(e.key)}
-	e.batch.Release() // an entry that is being read would have to be copied
-	lifetime, words, err := cutLifetime(&def, e.rest)
+func (c *cli) setEntry(t *table.Table, key []byte, words []string) error {
+	def, _ := t.Schema()
+	lifetime, words, err := cutLifetime(def, words)
 	if err != nil {
 		return err
 	}
-	if u.Timed = lifetime > 0; u.Timed {
-		u.Remaining = uint32(lifetime.Milliseconds())
+	o := &c.order
+	u := &o.update
+	u.Key, u.Timed, u.Remaining = key, lifetime > 0, uint32(lifetime.Milliseconds())
+	o.parsed, u.Values, err = parseFields(def, words, o.parsed[:0], u.Values[:0])
+	if o.def != def || !slices.Equal(o.fields, o.parsed) { // a definition is of one table
+		o.def, o.fields = def, slices.Clone(o.parsed)
+		o.source = t.SourceOf(o.fields)
 	}
-	fields, values, err := parseFields(&def, words)
-	u.Values = values
-	if !t.SourceOf(fields).Merge(time.Now(), &u, table.Ordered) {
+	if !o.source.Merge(time.Now(), u, table.Ordered) {
 		return refusal("Unable to allocate a new entry\n")
 	}
-	c.Hub.Wake()
+	c.changed = true
 	return err
 }
 
@@ -63,8 +74,9 @@ func cutLifetime(def *protocol.Definition, words []string) (lifetime time.Durati
 	return lifetime, words[:n-2], nil
 }
 
-// parseFields reads names of values and values, up to the first that is refused.
-func parseFields(def *protocol.Definition, words []string) (fields []table.Field, values []uint64, err error) {
+// parseFields reads names of values and values, up to the first that is refused, and
+// appends them.
+func parseFields(def *protocol.Definition, words []string, fields []table.Field, values []uint64) ([]table.Field, []uint64, error) {
 	for i := 0; i < len(words); i += 2 {
 		name, found := strings.CutPrefix(words[i], "data.")
 		if !found {

@@ -27,12 +27,17 @@ func (c *cli) showTable(args []string) error {
 	return err
 }
 
-func (c *cli) showEntry(t *table.Table, e *selected) error {
-	if e.batch.Len() == 0 {
+func (c *cli) showEntry(t *table.Table, key []byte, _ []string) error {
+	var (
+		batch table.Batch
+		u     protocol.Update
+	)
+	now := time.Now()
+	if t.Find(key, now, &batch); batch.Len() == 0 {
 		return nil
 	}
-	var u protocol.Update
-	b := appendEntry(appendHead(nil, t), &e.batch, 0, time.Now(), &u)
+	b := appendEntry(appendHead(nil, t), &batch, 0, now, &u)
+	batch.Release() // whoever reads the answer may take his time
 	_, err := c.out.Write(b)
 	return err
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"strconv"
@@ -20,19 +21,12 @@ type verb struct {
 	required string // what is said where arguments are missing
 	gerund   string // what can't be done with keys of some types
 	changes  bool   // entries
-	// entry is done with the entry of a key, which is empty where an entry is
-	// looked for by its id; it does not have to be there.
-	entry func(c *cli, t *table.Table, e *selected) error
+	// entry is done with the entry of a key, which does not have to be there; words
+	// stand behind its name.
+	entry func(c *cli, t *table.Table, key []byte, words []string) error
 	// entries is done with those that pass the filters; nil where a verb is not
 	// for several.
 	entries func(c *cli, t *table.Table, filters []filter) error
-}
-
-// A selected entry is one that a command names.
-type selected struct {
-	key   []byte
-	rest  []string // the words behind its name
-	batch table.Batch
 }
 
 const unsupportedKeys = " tables of type other than ip, ipv6, string and integer is not supported\n"
@@ -96,13 +90,10 @@ func (c *cli) onKey(v *verb, t *table.Table, args []string) error {
 	if !ok {
 		return refusal("Invalid key\n")
 	}
-	e := &selected{key: key, rest: args[2:]}
 	if err := c.mayName(v, t); err != nil {
 		return err
 	}
-	t.Find(key, time.Now(), &e.batch)
-	defer e.batch.Release()
-	return v.entry(c, t, e)
+	return v.entry(c, t, key, args[2:])
 }
 
 func (c *cli) onID(v *verb, t *table.Table, args []string) error {
@@ -114,19 +105,30 @@ func (c *cli) onID(v *verb, t *table.Table, args []string) error {
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return refusal("Malformed ptr.\n")
 	}
-	e := &selected{rest: args[2:]}
-	t.FindID(id, time.Now(), &e.batch)
-	defer e.batch.Release()
-	if e.batch.Len() == 0 {
+	key := keyOf(t, id)
+	if key == nil {
 		return refusal("No entry can be found matching ptr.\n")
 	}
 	if err := c.mayName(v, t); err != nil {
 		return err
 	}
-	var u protocol.Update
-	e.batch.Update(0, time.Now(), &u)
-	e.key = u.Key
-	return v.entry(c, t, e)
+	return v.entry(c, t, key, args[2:])
+}
+
+// keyOf is the key of the entry with that id, nil where there is none.
+func keyOf(t *table.Table, id uint64) []byte {
+	var (
+		batch table.Batch
+		u     protocol.Update
+	)
+	now := time.Now()
+	t.FindID(id, now, &batch)
+	defer batch.Release()
+	if batch.Len() == 0 {
+		return nil
+	}
+	batch.Update(0, now, &u)
+	return bytes.Clone(u.Key)
 }
 
 // mayName refuses to name single entries of a table, where HAProxy does.

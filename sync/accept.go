@@ -36,6 +36,7 @@ func (h *Hub) accept(ctx context.Context, nc net.Conn) {
 			h.nudgeHost(nc.RemoteAddr())
 		}
 		if ctx.Err() == nil {
+			h.misnamed.note(time.Now(), hello, nc.RemoteAddr().String(), err)
 			h.tellRefused(hs, hello, err)
 		}
 		return
@@ -84,6 +85,9 @@ func (l *link) turnAway(nc net.Conn, reason string) {
 	if reason == sessionAlive && l.elsewhere(nc) {
 		event = l.hub.refusals.Warn().Str("peer", l.name)
 		reason = "another HAProxy has a living session under that name; give each one a name of its own with -L"
+		l.mu.Lock()
+		l.troubles.shared, l.troubles.sharer = time.Now(), nc.RemoteAddr().String()
+		l.mu.Unlock()
 	}
 	event.Stringer("address", nc.RemoteAddr()).Msg("connection closed without an answer: " + reason)
 }
@@ -195,6 +199,7 @@ func (l *link) called(hello protocol.Hello) {
 	l.name0 = slices.Index(l.hub.cfg.Names, hello.Remote)
 	l.version = hello.Version
 	l.status.lastStatus, l.status.lastHandshake = int(protocol.StatusSuccess), time.Now()
+	l.hub.misnamed.settled(l.name)
 }
 
 // linger lets the peer read what was written last: closing a connection with

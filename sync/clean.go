@@ -3,7 +3,6 @@ package peersync
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/peersd/peersd/table"
@@ -18,6 +17,7 @@ const (
 
 func (h *Hub) clean(ctx context.Context) {
 	lost := losses{h: h, known: map[*table.Table]loss{}}
+	short := shortages{h: h, known: map[*table.Table]int{}}
 	changes := uint64(0)
 	for sleep(ctx, cleanEvery) {
 		h.settle()
@@ -25,6 +25,7 @@ func (h *Hub) clean(ctx context.Context) {
 			now := time.Now()
 			again := h.cfg.Tables.Expire(now, cleanBudget)
 			lost.tell(now)
+			short.tell(now)
 			h.limits.tell(now, &h.cfg.Log)
 			if again.IsZero() || again.After(now) || ctx.Err() != nil {
 				break
@@ -106,10 +107,7 @@ func (l *losses) tell(now time.Time) {
 		return
 	}
 	l.next = now.Add(lossesEvery)
-	if n := len(parts) - mostNamed; n > 0 {
-		parts = append(parts[:mostNamed], fmt.Sprintf("and %d more", n))
-	}
-	event := l.h.cfg.Log.Warn().Str("tables", strings.Join(parts, ", ")).Int64("memory", l.h.cfg.Tables.Memory())
+	event := l.h.cfg.Log.Warn().Str("tables", some(parts)).Int64("memory", l.h.cfg.Tables.Memory())
 	if limit := l.h.cfg.Tables.MemoryLimit(); limit > 0 {
 		event.Int64("limit", limit)
 	}

@@ -56,7 +56,8 @@ type conn struct {
 	mu      sync.Mutex
 	session *session.Session
 	lessons lessonLog
-	blamed  bool // the peer has said that we are wrong, and the log has it
+	blamed  bool      // the peer has said that we are wrong, and the log has it
+	partial time.Time // since when its lessons are, zero where the last one was not
 }
 
 func newConn(l *link, nc net.Conn, v protocol.Version) *conn {
@@ -101,6 +102,7 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 	l.stale.Store(true)
 	l.mu.Lock()
 	l.status.sessions++
+	l.troubles.refusal = ""
 	l.mu.Unlock()
 	log := l.log.With().Stringer("address", c.nc.RemoteAddr()).Logger()
 	log.Info().Stringer("version", c.version).Bool("dialed", c.dialed).Msg("session established")
@@ -116,6 +118,9 @@ func (c *conn) run(ctx context.Context, rest []byte) {
 	wg.Wait()
 
 	l.stale.Store(true)
+	l.mu.Lock()
+	l.troubles.ended = time.Now()
+	l.mu.Unlock()
 	c.count()
 	event := log.Info()
 	if isFault(c.why) {

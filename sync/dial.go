@@ -128,9 +128,10 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 		return nil
 	}
 	if err != nil {
-		l.missed(over)
+		err = fmt.Errorf("can't connect yet: %w", short(err))
+		l.missed(over, err)
 		l.mu.Unlock()
-		return fmt.Errorf("can't connect yet: %w", short(err))
+		return err
 	}
 	a := &attempt{nc: nc, over: make(chan struct{})}
 	l.attempt = a
@@ -155,10 +156,11 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 		err = l.answered(status, hello)
 	}
 	if err != nil {
-		l.missed(over)
+		l.missed(over, err)
 		nc.Close()
 		return err
 	}
+	l.hub.misnamed.settled(l.name)
 	c := l.claim(nc, hello.Version)
 	c.dialed = true
 	l.hub.wg.Go(func() { c.run(ctx, rest) })
@@ -167,14 +169,25 @@ func (l *link) dial(ctx context.Context, over *conn) error {
 
 // missed takes note that an attempt has failed: nothing is to be expected of a peer
 // with whom there is no other connection. l.mu is held.
-func (l *link) missed(over *conn) {
+func (l *link) missed(over *conn, why error) {
+	l.troubles.dialError = why.Error()
 	if over == nil {
 		l.expected.Store(0)
 	}
 }
 
-// answered turns a status into what to do about it. l.mu is held.
+// answered turns a status into what to do about it, and notes where the peer
+// refuses us for a name. l.mu is held.
 func (l *link) answered(s protocol.Status, hello protocol.Hello) error {
+	err := l.judged(s, hello)
+	l.troubles.refusal = ""
+	if s == protocol.StatusLocal || s == protocol.StatusRemote {
+		l.troubles.refusal = err.Error()
+	}
+	return err
+}
+
+func (l *link) judged(s protocol.Status, hello protocol.Hello) error {
 	switch s {
 	case protocol.StatusSuccess:
 		return nil

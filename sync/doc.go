@@ -10,6 +10,6 @@
 // connection, and what is remembered of the peer between two.
 //
 // Lock order: link.mu, then conn.mu, then what is taken last and held for a few
-// instructions: Hub.mu, handshakes.mu, shapes.mu, the locks of package table, and
+// instructions: Hub.mu, handshakes.mu, misnamed.mu, shapes.mu, the locks of package table, and
 // a limit's after any of them. No lock is held across I/O.
 package peersync

@@ -32,6 +32,9 @@ func (c *conn) notify(e session.Event) {
 		if e.UpToDate {
 			l.stale.Store(false)
 			l.hub.learned()
+			c.partial = time.Time{}
+		} else if c.partial.IsZero() {
+			c.partial = time.Now()
 		}
 		l.expected.Store(0) // who has waited for that asks the others then
 		l.log.Info().Uint64("updates", e.Updates).Bool("up_to_date", e.UpToDate).Msg("lesson learned")

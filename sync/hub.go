@@ -51,6 +51,7 @@ type Hub struct {
 	refusals zerolog.Logger
 
 	handshakes handshakes
+	misnamed   misnamed
 
 	mu      sync.Mutex
 	links   map[string]*link

@@ -224,6 +224,7 @@ func TestLossesAreTold(t *testing.T) {
 		for i := range 7 {
 			r.tables.Limit(fmt.Sprint("t", i), table.Limits{Size: 10, NoPurge: i == 0})
 		}
+		time.Sleep(cleanEvery / 2) // what is lost at once is lost between two turns of the cleaner
 		lose := func(tables, entries int) {
 			for i := range tables {
 				for k := range entries {

@@ -58,6 +58,7 @@ type link struct {
 	version    protocol.Version
 	name0      int // which of our names the peer knows
 	status     linkStatus
+	troubles   linkTroubles
 }
 
 // linkStatus is what `show peers` tells beside the session's own counts.

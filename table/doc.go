@@ -11,7 +11,7 @@
 // once in a log, at its last change: those that a peer changed last in their
 // shard's, those that were changed here in the table's, whose positions go over
 // the wire. So a reader is nothing but a position in each; see
-// [Table.ReadLearned] and [Table.ReadChanged]. What is read is pinned: a record
+// [Table.ReadLearned] and [Table.ReadChanged], and [Changes], which is both. What is read is pinned: a record
 // with pins is frozen, a change goes to a copy, and a deletion waits for the last
 // reader. So entries are encoded with no lock held, and nobody sees a half-written
 // one.
@@ -27,6 +27,7 @@
 // at a time.
 //
 // There is no clock here: instants come in as arguments. Locks are taken in this
-// order: a Set's, a table's (of what is declared), a shard's, that of the table's
-// log of local changes or of its server keys. Nobody holds two shards' at once.
+// order: a takeover's, a Set's, a table's (of what is declared), a shard's, that of the
+// table's log of local changes, of its notes, of its server keys or of the set's doubts.
+// Nobody holds two shards' at once.
 package table

@@ -25,8 +25,13 @@ const MaxArrivals = 512
 // allocated but for room that the table grows by. Where there is none, others
 // give way or the update is refused, see [Set.Limit] and [Set.LimitMemory].
 func (src *Source) Merge(now time.Time, u *protocol.Update, how How) bool {
-	h := hash(u.Key)
-	sh, tick := src.table.shard(h), src.table.set.clock.tick(now)
+	h, tick := hash(u.Key), src.table.set.clock.tick(now)
+	sh := src.table.shard(h)
+	if sh == nil {
+		if sh = src.open(int(h>>src.table.shardShift), tick, u, how); sh == nil {
+			return false
+		}
+	}
 	sh.mu.Lock()
 	out := sh.merge(src, tick, h, u, how, src.takesOver)
 	sh.mu.Unlock()
@@ -74,9 +79,37 @@ func (src *Source) MergeAll(now time.Time, all []Arrival) {
 	}
 	for n := range t.shards {
 		for i := first[n]; i > 0; {
-			i = t.shards[n].mergeSome(src, tick, all, i)
+			sh := t.shards[n].Load()
+			if sh == nil {
+				a := &all[i-1]
+				if sh = src.open(n, tick, &a.Update, a.How); sh == nil {
+					a.became(ignored)
+					i = a.next
+					continue
+				}
+			}
+			i = sh.mergeSome(src, tick, all, i)
 		}
 	}
+}
+
+// open opens a shard that is not there yet for u. It returns nil where u makes no
+// entry, or where there is no room for one.
+func (src *Source) open(n int, tick int64, u *protocol.Update, how How) *shard {
+	t := src.table
+	expire := src.expireAt(tick, u, how)
+	switch {
+	case expire != 0 && expire <= tick:
+		t.stale.Add(1)
+		return nil
+	case len(u.Key) > MaxKey:
+		return nil
+	}
+	if size := t.shardSize(); !src.takesOver && !src.pay(size, size, tick) {
+		t.refused.Add(1)
+		return nil
+	}
+	return t.open(n)
 }
 
 // mergeAtOnce bounds how many updates are merged while a lock is held once.
@@ -173,11 +206,14 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 	case r != nil && !sh.fresher(s, r, src, u, tick, expire, how):
 		sh.stale++
 		return ignored
-	case r != nil && pins(r) == 0:
+	case r != nil && pins(r) == 0 && !has(r, flagCleared):
 	case len(u.Key) > MaxKey:
 		return ignored
-	case sh.store.full():
+	case sh.store.full() && (r == nil || pins(r) > 0):
 		return noRoom
+	case r != nil && has(r, flagCleared) && sh.table.full(0, true):
+		return noRoom // it would be a new entry
+	case r != nil && pins(r) == 0:
 	case r != nil:
 		s, r = sh.thaw(s, r, h)
 	case sh.table.full(sh.store.growth(len(u.Key)), paid):
@@ -193,6 +229,8 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 	}
 	if !has(r, flagOrdered) || !how.ofPeer() {
 		sh.relog(s, r, !how.ofPeer())
+	} else {
+		sh.table.notes.add(u.Key, false)
 	}
 	sh.migration.changed(&sh.store, s)
 	sh.mark(r, u, how)
@@ -203,7 +241,7 @@ func (sh *shard) merge(src *Source, tick int64, h uint64, u *protocol.Update, ho
 // mark sets the flags of a record that was merged.
 func (sh *shard) mark(r []byte, u *protocol.Update, how How) {
 	clearFlag(r, flagUncertain|flagLive)
-	if has(r, flagCleared) { // it is a new entry
+	if has(r, flagCleared) { // it is a new entry, and counted as such
 		clearFlag(r, flagCleared)
 		sh.cleared--
 	}
@@ -232,7 +270,7 @@ func (sh *shard) fresher(s slot, r []byte, src *Source, u *protocol.Update, tick
 	case Pushed:
 		return !others
 	case Replayed:
-		return (!others || src.doubted[u.ID]) && !sh.equal(s, src.mapping, u)
+		return (!others || src.doubted(u.ID)) && !sh.equal(s, src.mapping, u)
 	case Taught:
 		if !u.Timed {
 			return false

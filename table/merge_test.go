@@ -364,7 +364,7 @@ func TestFullShard(t *testing.T) {
 	merge := func(key string, v uint64) bool { return src.Merge(epoch, update(key, v), Live) }
 	merge("a", 1)
 	merge("b", 1)
-	st := &tb.shards[0].store
+	st := &tb.open(0).store
 	next := st.next
 	st.next = maxSlots
 	var b Batch
@@ -454,4 +454,41 @@ func TestSchema(t *testing.T) {
 	if d2, l2 := tb.Schema(); d2 == d || l2 == l || d.Types != 1<<protocol.GPC0 {
 		t.Error("a schema was changed, not replaced")
 	}
+}
+
+// What is remembered of rows in doubt is bounded for all sources together, and counts
+// for the memory of the set. The newest ones stay.
+func TestDoubtsAreBounded(t *testing.T) {
+	set := newSet1()
+	def := define(protocol.KeyInteger, 4, 3600_000, protocol.GPC0)
+	var lessons []*Source
+	for n := range 3 {
+		d := change(def, func(d *protocol.Definition) { d.Name = fmt.Sprint("/t", n) })
+		tb := set.Define(epoch, nil, d)
+		live, lesson := tb.Source(d), tb.Source(d)
+		live.Origin, lesson.Origin = 1, 2
+		lesson.LessonAsked(at(0))
+		live.Merge(at(10_000), update("key1", 1), Live)
+		before := set.Memory()
+		for i := range maxDoubts / 2 {
+			u := timed(3600_000, "key1", 2)
+			u.ID = uint32(i)
+			expect(t, "taken", lesson.Merge(at(10_001), u, Taught), false)
+		}
+		grown := int64(maxDoubts / 2 * doubtSize)
+		if n == 2 {
+			grown = 0
+		}
+		expect(t, "counted", set.Memory()-before, grown)
+		lessons = append(lessons, lesson)
+	}
+	checkSet(t, set)
+	replay := func(n int) bool {
+		u := update("key1", 2)
+		u.ID = maxDoubts/2 - 1
+		return lessons[n].Merge(at(10_002), u, Replayed)
+	}
+	expect(t, "believed", []any{replay(0), replay(1), replay(2)}, "[false true true]")
+	lessons[2].LessonAsked(at(10_003))
+	expect(t, "of the lesson before", lessons[2].doubted(1), false)
 }

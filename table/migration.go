@@ -6,8 +6,8 @@ package table
 type migration struct {
 	next *schema
 	transition
-	chunks [][]byte // of the new last group
-	upTo   slot     // below it, the records of that group are as they have to be
+	chunks []chunk // of the new last group
+	upTo   slot    // below it, the records of that group are as they have to be
 }
 
 // adopt goes over to the next schema.
@@ -47,6 +47,7 @@ func (sh *shard) adoptSome(m *migration) (over bool) {
 	}
 	sh.migration, sh.schema = nil, m.next
 	sh.store.setGroup(m.group, m.size, m.chunks)
+	sh.store.setFirst(m.next.size[0])
 	return true
 }
 
@@ -60,8 +61,8 @@ func (m *migration) changed(st *store, s slot) {
 // move copies to the new group what the groups before have of it.
 func (m *migration) move(st *store, s slot) {
 	for _, dt := range m.moved {
-		from, to := &m.from.columns[dt], &m.next.columns[dt]
+		from, to := m.from.column(dt), m.next.column(dt)
 		n := min(from.size(), to.size())
-		copy(recordOf(m.chunks, m.size, s)[to.offset:], st.record(from.group, s)[from.offset:from.offset+n])
+		copy(recordOf(m.chunks, s)[to.offset:], st.record(from.group, s)[from.offset:][:n])
 	}
 }

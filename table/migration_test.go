@@ -36,7 +36,7 @@ func testMigration(t *testing.T, r *rand.Rand) {
 		end   int64
 	}
 	var (
-		sh      = &tb.shards[0]
+		sh      = tb.open(0)
 		src     = tb.Source(def)
 		part    = tb.Source(change(def, func(d *protocol.Definition) { d.Types = 1 << protocol.GPC0 }))
 		entries = map[string]known{}
@@ -60,7 +60,7 @@ func testMigration(t *testing.T, r *rand.Rand) {
 	for n := range 6 * maxPassed {
 		merge(name(n))
 	}
-	next, c := tb.schema.with(change(&tb.schema.def, func(d *protocol.Definition) {
+	next, c := tb.schema.with(change(tb.schema.def, func(d *protocol.Definition) {
 		d.Types |= 1 << protocol.ConnCount
 		d.Params[protocol.GPTArray].Elements = 4
 	}), headerSize+sh.store.keyArea)

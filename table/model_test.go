@@ -22,7 +22,8 @@ type twin struct {
 	shardOf func(key string) int
 	learned map[int]uint64       // position of the newest, by shard
 	changed uint64               // the same of those that were changed here
-	def     *protocol.Definition // what all declarers say together
+	union   *protocol.Definition // what all declarers say together
+	def     *protocol.Definition // the same without what there is no room for
 }
 
 type twinEntry struct {
@@ -189,6 +190,11 @@ func (w *twin) define(all []*protocol.Definition) {
 			def.Params[dt].Elements = max(def.Params[dt].Elements, d.Params[dt].Elements)
 		}
 	}
+	w.union = &def
+}
+
+// store makes the table store what def says.
+func (w *twin) store(def protocol.Definition) {
 	w.def = &def
 	for _, e := range w.entries {
 		w.fit(e)
@@ -308,8 +314,8 @@ type model struct {
 	cut     int  // slots by which compaction made the table smaller
 
 	// As Stats counts them.
-	merged                    int
-	evicted, refused, dropped uint64
+	merged           int
+	evicted, refused uint64
 
 	u         protocol.Update
 	got, want seen
@@ -318,7 +324,7 @@ type model struct {
 func newModel(t testing.TB, c choices, keyType protocol.KeyType, keyLen, shards, keys int) *model {
 	m := &model{t: t, c: c, set: NewSet("section", epoch).WithShards(shards), now: 1, every: 1, bulk: 1}
 	m.twin.entries, m.twin.learned = map[string]*twinEntry{}, map[int]uint64{}
-	m.twin.shardOf = func(key string) int { return m.table.shard(hash([]byte(key))).number }
+	m.twin.shardOf = func(key string) int { return int(hash([]byte(key)) >> m.table.shardShift) }
 	m.twin.room = m.room
 	known := map[string]bool{}
 	for i := range keys {
@@ -361,7 +367,8 @@ func (m *model) define(declarer int) {
 	m.sources[declarer] = m.table.Source(is)
 	m.twins[declarer] = &twinSource{def: is, doubted: map[uint32]bool{}}
 	m.says[declarer] = is
-	if was == nil || !same(was, is) {
+	news := was == nil || !same(was, is)
+	if news {
 		// Twice the same counts as said once, at the later time.
 		gone := func(d *protocol.Definition) bool {
 			return same(d, is) || !slices.ContainsFunc(m.says, func(s *protocol.Definition) bool { return s != nil && same(s, d) })
@@ -369,12 +376,38 @@ func (m *model) define(declarer int) {
 		m.latest = append(slices.DeleteFunc(m.latest, gone), is)
 		m.twin.define(m.latest)
 	}
-	if got := m.table.Definition(); got != *m.twin.def {
-		m.t.Fatalf("definition is %v, want %v", &got, m.twin.def)
+	m.follow()
+	if got := m.table.Definition(); news && !m.limited && got != *m.twin.union {
+		m.t.Fatalf("definition is %v, want %v", &got, m.twin.union)
 	}
 	if len(m.set.Tables()) != 1 {
 		m.t.Fatal("another table")
 	}
+}
+
+// follow lets the twin store what the table stores: all that is declared, but for what
+// it did not store before, where memory is limited.
+func (m *model) follow() {
+	got, all, was := m.table.Definition(), m.twin.union, m.twin.def
+	want := *all
+	for dt := range all.DataTypes() {
+		had := was != nil && was.Types>>dt&1 == 1
+		least, most, n := 0, all.Params[dt].Elements, got.Params[dt].Elements
+		if had {
+			least = min(was.Params[dt].Elements, most)
+		}
+		switch has := got.Types>>dt&1 == 1; {
+		case has && n >= least && n <= most:
+			want.Params[dt].Elements = n
+		case !has && !had:
+			want.Types &^= 1 << dt
+			want.Params[dt] = protocol.Params{}
+		}
+	}
+	if got != want {
+		m.t.Fatalf("definition is %v, want %v", &got, &want)
+	}
+	m.twin.store(got)
 }
 
 func (m *model) update(def *protocol.Definition) *protocol.Update {
@@ -449,7 +482,7 @@ func (m *model) mergeAll(n int) {
 	}
 	src.MergeAll(at(m.now-1), all)
 	slices.SortStableFunc(all, func(a, b Arrival) int {
-		return m.table.shard(hash(a.Key)).number - m.table.shard(hash(b.Key)).number
+		return m.twin.shardOf(string(a.Key)) - m.twin.shardOf(string(b.Key))
 	})
 	m.twin.room = func() bool { return true }
 	for i := range all {
@@ -478,8 +511,7 @@ func (m *model) mergeSome() {
 // gone are the twin's entries that the table has no more.
 func (m *model) gone() (keys []string) {
 	for key := range m.twin.entries {
-		h := hash([]byte(key))
-		if _, r := m.table.shard(h).find([]byte(key), h); r == nil {
+		if !there(m.table, key) {
 			keys = append(keys, key)
 		}
 	}
@@ -601,7 +633,7 @@ func (m *model) compare(b *Batch, keys []string) {
 		e := m.twin.entries[key]
 		m.compareOne("an entry", b, i, m.now, e, m.twin.def, key)
 		if b.Expires(i) != (e.expire != 0) || b.Local(i) != e.local || b.Uncertain(i) != e.uncertain {
-			m.t.Fatalf("entry %d: Expires %v, Local %v, Uncertain %v", i, b.Expires(i), b.Local(i), b.Uncertain(i))
+			m.t.Fatalf("entry %d: Expires %v, changed here %v, Uncertain %v", i, b.Expires(i), b.Local(i), b.Uncertain(i))
 		}
 	}
 }
@@ -710,8 +742,7 @@ func (m *model) expire() {
 	}
 	first, left := int64(math.MaxInt64), 0
 	for key, e := range maps.Clone(m.twin.entries) {
-		h := hash([]byte(key))
-		if _, r := m.table.shard(h).find([]byte(key), h); r != nil {
+		if there(m.table, key) {
 			if e.ended(m.now) {
 				left++
 			}
@@ -743,6 +774,7 @@ func (m *model) expire() {
 func (m *model) expireAll() {
 	m.set.Expire(at(m.now-1), 1+m.c.upTo(6*m.bulk))
 	m.evict(m.gone(), true)
+	m.follow()
 }
 
 // limit sets other limits: more often than not such as are reached.
@@ -804,12 +836,11 @@ func (m *model) clearAll() {
 func (m *model) drop(b *Batch, i int, was *twinEntry, key string) {
 	e := m.twin.entries[key]
 	want := e != nil && e.local == was.local && e.position == was.position
-	if got := b.Drop(i); got != want {
+	if got := b.take(i); got != want {
 		m.t.Fatalf("drop of %q: %v, want %v", key, got, want)
 	}
 	if want {
 		delete(m.twin.entries, key)
-		m.dropped++
 	}
 }
 
@@ -876,8 +907,8 @@ func (m *model) tide(n int) {
 
 // slots are how many the table has, in use or free.
 func (m *model) slots() (n int) {
-	for i := range m.table.shards {
-		n += int(m.table.shards[i].store.next)
+	for sh := range m.table.each {
+		n += int(sh.store.next)
 	}
 	return n
 }
@@ -900,10 +931,10 @@ func (m *model) verify() {
 	m.compare(&b, m.changed(0))
 	b.Release()
 	s, position := m.table.Stats(), m.table.ChangedPosition()
-	got := []uint64{uint64(s.Entries), uint64(s.Size), s.Merged, s.Expired, s.Evicted, s.Refused, s.Dropped, position}
-	want := []uint64{uint64(len(m.twin.entries)), uint64(m.limits.Size), uint64(m.merged), m.twin.expired, m.evicted, m.refused, m.dropped, m.twin.changed}
+	got := []uint64{uint64(s.Entries), uint64(s.Size), s.Merged, s.Expired, s.Evicted, s.Refused, position}
+	want := []uint64{uint64(len(m.twin.entries)), uint64(m.limits.Size), uint64(m.merged), m.twin.expired, m.evicted, m.refused, m.twin.changed}
 	if !slices.Equal(got, want) {
-		m.t.Fatalf("entries, size, merged, expired, evicted, refused, dropped, position are %d, want %d", got, want)
+		m.t.Fatalf("entries, size, merged, expired, evicted, refused, position are %d, want %d", got, want)
 	}
 	check(m.t, m.table)
 }
@@ -960,7 +991,7 @@ var modelKeys = []keyKind{
 func TestModel(t *testing.T) {
 	for i, k := range modelKeys {
 		for _, shards := range []int{1, 8} {
-			t.Run(fmt.Sprintf("%s, shards %d", keySpec(k.keyType, k.keyLen), shards), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, shards %d", KeySpec(k.keyType, k.keyLen), shards), func(t *testing.T) {
 				t.Parallel()
 				seeds(t, func(t *testing.T, r *rand.Rand) {
 					m := newModel(t, &randomChoices{r, steps(1600)}, k.keyType, k.keyLen, shards, 24)

@@ -28,7 +28,7 @@ func newFieldMapping(fields []Field, s *schema) *mapping {
 	m := &mapping{schema: s, partial: true}
 	from := 0
 	for _, f := range fields {
-		col, words := s.columns[f.Type], f.Type.Kind().Words()
+		col, words := *s.column(f.Type), f.Type.Kind().Words()
 		if col.present && col.kind != protocol.Dictionary && f.Element < col.elements {
 			col.offset += f.Element * width(col.kind)
 			col.elements = 1
@@ -98,6 +98,7 @@ func (sh *shard) clear(s slot, r []byte, hash uint64, tick int64) {
 		sh.drop(s, r, hash) // nobody is told of it, or there is no room to
 		return
 	}
+	sh.table.notes.add(sh.store.key(r), true)
 	if pins(r) > 0 {
 		s, r = sh.thaw(s, r, hash)
 	}
@@ -114,6 +115,7 @@ func (sh *shard) clear(s slot, r []byte, hash uint64, tick int64) {
 	clearFlag(r, flagUncertain|flagTimed)
 	setFlag(r, flagLive|flagOrdered|flagCleared)
 	sh.cleared++
+	sh.table.entries.Add(-1) // it is none any more, and takes none of the table's size
 }
 
 // zero makes all values of s zero.
@@ -158,7 +160,7 @@ func (t *Table) Taken(position uint64, budget int) (more bool) {
 				n = i
 				break
 			}
-			t.shards[some[i].shard()].settle(&some[i])
+			t.shards[some[i].shard()].Load().settle(&some[i])
 			t.taken = some[i].position
 		}
 		if n < len(some) {

@@ -117,7 +117,7 @@ func TestOrderOfLongKey(t *testing.T) {
 	order(tb, at(0), update(key, 1), Field{Type: protocol.GPC0})
 	expect(t, "a peer's change", lb1.Merge(at(0), update(key, 2), Live), true)
 	expect(t, "cleared", clearKey(tb, key, at(0)), true)
-	expect(t, "slots in use", tb.shards[0].index.used, 0)
+	expect(t, "slots in use", tb.open(0).index.used, 0)
 	check(t, tb)
 }
 
@@ -218,15 +218,43 @@ func TestClearedEntryGoes(t *testing.T) {
 			reader.Release()
 			tb.Taken(tb.ChangedPosition()-1, 10)
 			tb.Expire(at(1000), 10)
-			expect(t, "in use before", tb.shards[0].index.used, 1)
+			expect(t, "in use before", tb.open(0).index.used, 1)
 			expect(t, "expired before", tb.Stats().Expired, 0)
 			tt.goes(tb)
-			expect(t, "in use", tb.shards[0].index.used, 0)
+			expect(t, "in use", tb.open(0).index.used, 0)
 			expect(t, "expired", tb.Stats().Expired, 0)
 			slots, long := used(tb)
 			expect(t, "slots, long keys", []any{slots, long}, "[0 0]")
 			check(t, tb)
 		})
+	}
+}
+
+// What was cleared is no entry any more, and takes no room of others: not in a full
+// table, and not in one that evicts. Where it comes back, it needs room as any other.
+func TestClearedTakesNoRoom(t *testing.T) {
+	for _, noPurge := range []bool{true, false} {
+		set := newSet1()
+		set.Limit("/t", Limits{Size: 10, NoPurge: noPurge})
+		def := define(protocol.KeyInteger, 4, 60_000, protocol.GPC0)
+		tb := set.Define(epoch, nil, def)
+		lb1 := tb.Source(def)
+		key := func(i int) string { return string(number(i, 4)) }
+		expect(t, "taken", mergeNumbers(lb1, 4, fromTo(1000, 1010)), 10)
+		for i := range 10 {
+			clearKey(tb, key(1000+i), at(1))
+		}
+		expect(t, "entries", []any{tb.Entries(), tb.Stats().Entries}, "[0 0]")
+		expect(t, "others", mergeNumbers(lb1, 4, fromTo(1010, 1020)), 10)
+		check(t, tb)
+		lb1.Acked(tb.ChangedPosition())
+		expect(t, "back in the full table", lb1.Merge(at(2), update(key(1000), 1), Live), !noPurge)
+		evicted, refused := tb.Lost()
+		expect(t, "entries, evicted, refused", []any{tb.Entries(), evicted, refused}, map[bool]string{true: "[10 0 1]", false: "[10 1 0]"}[noPurge])
+		check(t, tb)
+		tb.Taken(tb.ChangedPosition(), 100)
+		expect(t, "entries", []any{tb.Entries(), tb.Stats().Entries}, "[10 10]")
+		check(t, tb)
 	}
 }
 
@@ -245,7 +273,7 @@ func TestTakenIsBounded(t *testing.T) {
 	}
 	expect(t, "calls", calls, 1000/128+1)
 	expect(t, "untaken", tb.Untaken(), false)
-	expect(t, "left", tb.shards[0].index.used, 0)
+	expect(t, "left", tb.open(0).index.used, 0)
 	check(t, tb)
 }
 

@@ -36,22 +36,35 @@ func (s *Set) limitTable(t *Table) {
 }
 
 // LimitMemory bounds what all tables together reserve, in bytes; 0 is no bound.
+// Definitions have a sixteenth of it, 256 KiB at least, so that tables without an
+// entry can't keep entries out; without a bound they have 32 MiB.
+// New data types of a table, and new elements of its arrays, are left out where the
+// entries that it has would need too much for them; [Set.Expire] takes them up when
+// there is room.
+//
 // Where it is reached, a new entry evicts at least as much before, of whatever
 // table: entries that end first, but none of a NoPurge table. So the limit is
 // kept but for what is on its way back: [Set.Expire] moves entries together and
 // gives the rest back.
 func (s *Set) LimitMemory(bytes int64) { s.memory.Store(bytes) }
 
+// overheadAtMost is what tables may take in all without their entries.
+func (s *Set) overheadAtMost() int64 {
+	if limit := s.memory.Load(); limit > 0 {
+		return max(limit/16, 256<<10)
+	}
+	return 32 << 20
+}
+
+// Refused is how many definitions were refused for want of room. It takes no lock.
+func (s *Set) Refused() uint64 { return s.refused.Load() }
+
 // MemoryLimit is what LimitMemory was told.
 func (s *Set) MemoryLimit() int64 { return s.memory.Load() }
 
-// Memory is how many bytes all tables together have reserved.
-func (s *Set) Memory() (bytes int64) {
-	for _, t := range s.Tables() {
-		bytes += t.account.bytes.Load()
-	}
-	return bytes
-}
+// Memory is how many bytes all tables together have reserved, and what belongs to
+// none of them. It takes no lock.
+func (s *Set) Memory() (bytes int64) { return s.reserved.Load() }
 
 // over is by how many bytes the limit of memory would be exceeded if n came to
 // what tables have reserved; it is negative where there is room, and where there
@@ -100,9 +113,14 @@ func (src *Source) makeRoom(sh *shard, keyLen int, tick int64) bool {
 		}
 	}
 	growth, cost, full := sh.costs(keyLen)
-	if full {
-		return false
-	}
+	return !full && src.pay(growth, cost, tick)
+}
+
+// pay evicts what ends first, where memory is short, for what makes a shard reserve
+// growth bytes more, of which it takes cost itself, and reports whether there is room
+// for it, or will be as soon as what gave way has gone back.
+func (src *Source) pay(growth, cost int, tick int64) bool {
+	t := src.table
 	if t.set.over(growth) <= 0 {
 		return true
 	}
@@ -127,8 +145,14 @@ func (sh *shard) costs(keyLen int) (growth, cost int, full bool) {
 	return sh.store.growth(keyLen), sh.store.width() + sh.store.longSize(keyLen), sh.store.full()
 }
 
-// How much evicting one entry counts: by number, or by what it takes.
-func entriesEach(*store, []byte) int { return 1 }
+// How much evicting one entry counts: by number, where what was cleared is none, or by
+// what it takes.
+func entriesEach(_ *store, r []byte) int {
+	if has(r, flagCleared) {
+		return 0
+	}
+	return 1
+}
 
 func (st *store) bytesOf(r []byte) int { return st.width() + st.longSize(len(st.key(r))) }
 
@@ -139,12 +163,15 @@ const trimAtMost = 1 << 20
 // goes back anyway, and reports whether there was anything.
 func (s *Set) trim(tick int64) bool {
 	over := s.over(0)
+	if t := s.leaving.Load(); t != nil {
+		over -= t.account.bytes.Load() // all of it is on its way back
+	}
 	if over <= 0 {
 		return false
 	}
 	for _, t := range s.Tables() {
-		for i := range t.shards {
-			over -= int64(t.shards[i].returns())
+		for sh := range t.each {
+			over -= int64(sh.returns())
 		}
 	}
 	var e evictor
@@ -195,9 +222,9 @@ func (e *evictor) evict(tick int64, tables []*Table, want int, each func(*store,
 		if t.noPurge.Load() {
 			continue
 		}
-		for i := range t.shards {
-			if at := t.shards[i].front(); at != 0 {
-				e.fronts = append(e.fronts, front{at, &t.shards[i]})
+		for sh := range t.each {
+			if at := sh.front(); at != 0 {
+				e.fronts = append(e.fronts, front{at, sh})
 			}
 		}
 	}
@@ -273,9 +300,11 @@ func (sh *shard) evict(tick, until int64, want int, each func(*store, []byte) in
 			sh.queue.move(sh, 0, e) // its lifetime was extended meanwhile
 			continue
 		}
-		if ended(r, tick) {
+		switch {
+		case has(r, flagCleared):
+		case ended(r, tick):
 			sh.expired++
-		} else {
+		default:
 			sh.table.evicted.Add(1)
 		}
 		counted += each(&sh.store, r)

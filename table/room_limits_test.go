@@ -20,7 +20,7 @@ func TestRoomThatOthersMade(t *testing.T) {
 	set := newSet1()
 	set.Limit("/t", Limits{Size: 2})
 	tb := set.Define(epoch, nil, def)
-	src, sh := tb.Source(def), &tb.shards[0]
+	src, sh := tb.Source(def), tb.open(0)
 	src.Merge(epoch, update("a", 1), Live)
 	src.Merge(epoch, update("b", 1), Live)
 	u, tick := update("c", 1), tb.set.clock.tick(epoch)
@@ -29,7 +29,7 @@ func TestRoomThatOthersMade(t *testing.T) {
 	sh.mu.Unlock()
 	var b Batch
 	tb.Find([]byte("a"), epoch, &b)
-	b.Drop(0)
+	b.take(0)
 	b.Release()
 	expect(t, "then", src.mergeFull(sh, tick, hash(u.Key), u, Live), added)
 	expect(t, "refused", tb.Stats().Refused, 0)
@@ -187,7 +187,7 @@ func TestDroppedTableCountsNoMore(t *testing.T) {
 	src.Merge(epoch, u, Live)
 	var b Batch
 	tb.Find([]byte("k"), epoch, &b)
-	b.Drop(0)
+	b.take(0)
 	set.Define(epoch, def, change(def, func(d *protocol.Definition) { d.KeyLen = 50 }))
 	checkSet(t, set)
 	b.Release() // frees the server key of the old table
@@ -207,7 +207,9 @@ func TestTakeOverWhereMemoryIsShort(t *testing.T) {
 			mergeNumbers(set.Define(epoch, nil, def).Source(def), 39, fromTo(1, n+1))
 			set.LimitMemory(set.Memory() + 64<<10)
 			tb := set.Define(epoch, def, change(def, func(d *protocol.Definition) { d.KeyLen = 50 }))
+			clean(t, set, epoch)
 			expect(t, "entries", tb.Stats().Entries, n)
+			expect(t, "tables", len(set.Tables()), 1)
 			checkSet(t, set)
 		})
 	}
@@ -303,7 +305,7 @@ func TestCleanerFindsWhatGivesWay(t *testing.T) {
 		}
 	}
 	stale := func() bool {
-		first, _, r := tb.shards[0].first()
+		first, _, r := tb.open(0).first()
 		return first != get48(r, atExpire)
 	}
 	expect(t, "stale before", stale(), true)

@@ -31,19 +31,30 @@ type Set struct {
 	section  string
 	clock    clock
 	memory   atomic.Int64 // bytes that tables may reserve, 0 = any number
-	reserved atomic.Int64 // what they have reserved
+	reserved atomic.Int64 // what they have reserved, and doubts
+	overhead atomic.Int64 // what they take without their entries
+	doubts   doubts
 
 	mu     sync.Mutex // one definition at a time
 	shards int        // of a table
 	limits map[string]Limits
+	byName map[string][]*Table // on the wire
 
-	tables atomic.Pointer[[]*Table] // in the order of their first definition; replaced, never written to
+	takeovers  []*takeover           // not over yet; the first one is under way
+	takingOver atomic.Bool           // there are some
+	leaving    atomic.Pointer[Table] // whose entries leave it for another one, nil without one
+
+	refused atomic.Uint64 // definitions, for want of room
+
+	// In the order of their first definition. It is replaced, and never written to
+	// but behind its end.
+	tables atomic.Pointer[[]*Table]
 }
 
 // NewSet returns an empty set for the peers section of that name. now is the
 // instant from which its clock counts.
 func NewSet(section string, now time.Time) *Set {
-	s := &Set{section: section, clock: clock{now}, shards: shardsFor(runtime.GOMAXPROCS(0)), limits: map[string]Limits{}}
+	s := &Set{section: section, clock: clock{now}, shards: shardsFor(runtime.GOMAXPROCS(0)), limits: map[string]Limits{}, byName: map[string][]*Table{}}
 	s.tables.Store(new([]*Table))
 	return s
 }
@@ -57,12 +68,25 @@ func (s *Set) WithShards(n int) *Set {
 	return s
 }
 
+// FullName is the name of a table on the wire as `show table` has it, see
+// [Table.FullName].
+func (s *Set) FullName(name string) string { return FullName(s.section, name) }
+
+// FullName is the name that `show table` has of a table of a peers section, or of a
+// proxy, by its name on the wire.
+func FullName(section, name string) string {
+	if name[0] == '/' {
+		return section + name
+	}
+	return name
+}
+
 // Section is the name of the peers section.
 func (s *Set) Section() string { return s.section }
 
 // Tables returns the tables in the order of their first definition. The slice
-// is not to be written to. It is another one after a table came or went, and
-// only then.
+// is not to be written to. It is longer after a table came, be it in the same place
+// or not, and in another place after one went; only then.
 func (s *Set) Tables() []*Table { return *s.tables.Load() }
 
 // Lookup returns the tables of a name as on the wire or as in `show table`:
@@ -81,34 +105,83 @@ func (s *Set) Lookup(name string) (found []*Table) {
 // said of that name before, nil if nothing: data types that nobody declares
 // any more go; and where the key length of a string table has changed, the
 // entries whose keys still fit go along, and the old table with its last
-// declarer.
+// declarer. Of many, most go along later, in [Set.Expire]; the old table is there till
+// then.
+//
+// It returns nil, and leaves everything as it was, where what all definitions take,
+// without a single entry, would be too much: see [Set.LimitMemory].
 func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tables := s.Tables()
-	t := fitting(tables, is)
+	t := s.fitting(is)
 	if was != nil && t != nil && same(was, is) {
 		return t
 	}
-	if t == nil {
+	if !s.admits(t, was, is) {
+		s.refused.Add(1)
+		return nil
+	}
+	isNew := t == nil
+	if isNew {
 		t = newTable(s, is)
 		s.limitTable(t)
-		tables = append(slices.Clip(tables), t)
 	}
-	// Nobody sees the new table before it is filled, or misses the old one.
-	defer func() { s.tables.Store(&tables) }()
+	var (
+		old   *Table
+		after *takeover
+	)
 	if was == nil || t.Fits(was) {
 		t.declare(was, is)
-		return t
-	}
-	t.declare(nil, is)
-	if old := fitting(tables, was); old != nil {
-		if old.keyType == protocol.KeyString && t.keyType == protocol.KeyString {
-			t.takeOver(now, old, is)
+	} else {
+		t.declare(nil, is)
+		old = s.fitting(was)
+		if old != nil && old.keyType == protocol.KeyString && t.keyType == protocol.KeyString {
+			after = s.takeOver(now, old, t, was, is)
 		}
-		tables = retract(tables, old, was) // after that some of its values may be gone
+	}
+	if isNew {
+		s.add(t)
+	}
+	switch {
+	case after != nil:
+		s.takeovers = append(s.takeovers, after)
+		s.takingOver.Store(true)
+	case old != nil:
+		s.retract(old, was)
 	}
 	return t
+}
+
+// admits reports whether there is room for a definition: of t, or, where t is nil, of
+// a table that is not there yet. One that replaces another one takes no more.
+func (s *Set) admits(t *Table, was, is *protocol.Definition) bool {
+	more := s.overhead.Load()
+	switch {
+	case t == nil:
+		more += int64(tableSize + s.shards*shardPointer + declarationSize)
+	case t.declares(is) || was != nil && t.Fits(was):
+		return true
+	default:
+		more += int64(declarationSize)
+	}
+	return more <= s.overheadAtMost()
+}
+
+// add and remove change the list of tables. To add one costs the same whatever their
+// number.
+func (s *Set) add(t *Table) {
+	tables := append(s.Tables(), t)
+	s.tables.Store(&tables)
+	s.byName[t.name] = append(s.byName[t.name], t)
+}
+
+func (s *Set) remove(t *Table) {
+	is := func(o *Table) bool { return o == t }
+	tables := slices.DeleteFunc(slices.Clone(s.Tables()), is)
+	s.tables.Store(&tables)
+	if s.byName[t.name] = slices.DeleteFunc(s.byName[t.name], is); len(s.byName[t.name]) == 0 {
+		delete(s.byName, t.name)
+	}
 }
 
 // Retract takes back what a declarer has said of a table, was: data types that
@@ -117,25 +190,22 @@ func (s *Set) Define(now time.Time, was, is *protocol.Definition) *Table {
 func (s *Set) Retract(was *protocol.Definition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tables := s.Tables()
-	if t := fitting(tables, was); t != nil {
-		tables = retract(tables, t, was)
-		s.tables.Store(&tables)
+	if t := s.fitting(was); t != nil {
+		s.retract(t, was)
 	}
 }
 
-// retract returns the tables that are left when was is said of t no more.
-func retract(tables []*Table, t *Table, was *protocol.Definition) []*Table {
-	t.declare(was, nil)
-	if len(t.declarations) > 0 {
-		return tables
+// retract lets was be said of t no more.
+func (s *Set) retract(t *Table, was *protocol.Definition) {
+	if t.declare(was, nil); len(t.declarations) == 0 {
+		s.remove(t)
+		t.leave()
 	}
-	t.account.leave()
-	return slices.DeleteFunc(slices.Clone(tables), func(o *Table) bool { return o == t })
 }
 
-func fitting(tables []*Table, def *protocol.Definition) *Table {
-	for _, t := range tables {
+// fitting is the table that def defines, nil where it is not there.
+func (s *Set) fitting(def *protocol.Definition) *Table {
+	for _, t := range s.byName[def.Name] {
 		if t.Fits(def) {
 			return t
 		}
@@ -150,79 +220,31 @@ func same(a, b *protocol.Definition) bool {
 	return x == y
 }
 
-// takeOver copies from old what fits and is not known better. What never ended
-// there lives as long as def says here.
-func (t *Table) takeOver(now time.Time, old *Table, def *protocol.Definition) {
-	var (
-		from    = old.Definition()
-		b       Batch
-		u       protocol.Update
-		learned LearnedCursor
-		changed uint64
-	)
-	from.Expire = def.Expire
-	src := t.Source(&from)
-	src.takesOver = true
-	// As in lessons: what goes from one log to the other meanwhile is met in the
-	// end. But nobody who changes old all the time keeps this from ending.
-	for _, how := range [...]How{Taught, Local, Taught} {
-		for left := 2 * old.Stats().Entries; left > 0; {
-			if how == Local {
-				changed = old.ReadChanged(changed, 200, now, &b)
-			} else {
-				old.ReadLearned(&learned, 200, now, &b)
-			}
-			if b.Len() == 0 {
-				break
-			}
-			left -= b.Len()
-			for i := range b.Len() {
-				if b.Cleared(i) {
-					continue
-				}
-				b.Update(i, now, &u)
-				u.Timed = b.Expires(i)
-				if len(u.Key) < t.keyLen && src.Merge(now, &u, Taught) && how == Local {
-					src.Merge(now, &u, Local)
-				}
-			}
-			b.Release()
-		}
-	}
-}
-
 // Expire drops at most budget entries of a shard whose lifetime is over at now,
-// evicts some where limits are exceeded, and returns when to call again: zero
-// where no entry ends.
+// evicts some where limits are exceeded, lets some go along to another table, see
+// [Set.Define], and returns when to call again: zero where no entry ends.
 func (s *Set) Expire(now time.Time, budget int) (again time.Time) {
+	tick := s.clock.tick(now)
 	for _, t := range s.Tables() {
 		_, next := t.Expire(now, budget)
 		if again.IsZero() || !next.IsZero() && next.Before(again) {
 			again = next
 		}
+		t.lookForRoom(tick)
 	}
-	if tick := s.clock.tick(now); s.trimSizes(tick) || s.trim(tick) {
+	more := s.goOn(now, budget)
+	if s.trimSizes(tick) || s.trim(tick) || more {
 		return now
 	}
 	return again
 }
 
-// Variants reports the other tables of t's name: HAProxys that define a name
-// with different key types or lengths drop each other's updates in silence.
-func (s *Set) Variants(t *Table) (others []*Table) {
-	for _, o := range s.Tables() {
-		if o != t && o.name == t.name {
-			others = append(others, o)
-		}
-	}
-	return others
-}
-
 // KeySpec is the table's key type and length as haproxy.cfg writes them:
 // "string len 32".
-func (t *Table) KeySpec() string { return keySpec(t.keyType, t.keyLen) }
+func (t *Table) KeySpec() string { return KeySpec(t.keyType, t.keyLen) }
 
-func keySpec(k protocol.KeyType, n int) string {
+// KeySpec is [Table.KeySpec] of a table with such keys.
+func KeySpec(k protocol.KeyType, n int) string {
 	var b strings.Builder
 	b.WriteString(k.String())
 	switch k {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -44,31 +45,38 @@ type shard struct {
 	putOff atomic.Int32 // how often the cleaner has passed over it; not under mu
 }
 
-// shard is where the key of that hash belongs: always the same one.
-func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shardShift] }
+// shard is where the key of that hash belongs: always the same one, nil where it has
+// had no entry yet.
+func (t *Table) shard(hash uint64) *shard { return t.shards[hash>>t.shardShift].Load() }
 
-func (sh *shard) init(t *Table, number, longest int) {
-	sh.table, sh.number, sh.schema = t, number, t.schema
-	sh.store.keyArea = min(longest, inlineKey)
-	if longest > inlineKey {
+// newShard returns an empty shard of a table, which is locked.
+func newShard(t *Table, number int) *shard {
+	sh := &shard{table: t, number: number, schema: t.schema}
+	sh.store.keyArea, sh.store.size = t.keyArea, slices.Clone(t.schema.size)
+	sh.store.chunks = make([][]chunk, len(t.schema.size))
+	if t.longKeys() {
 		sh.store.long = make([]longKeys, longClasses)
 	}
 	a := &t.account
 	sh.store.account, sh.index.account, sh.queue.account, sh.learned.account = a, a, a, a
+	return sh
 }
 
 func (sh *shard) addStats(all *Stats) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	all.Entries += sh.index.used - sh.cleared
-	for i := range sh.store.chunkCount() {
-		all.Capacity += chunkLen(i, firstShift, chunkShift)
-	}
-	all.Record = sh.store.width()
+	all.Capacity += sh.store.capacity()
 	all.Merged += sh.merged
 	all.Stale += sh.stale
 	all.Expired += sh.expired
 	all.Dropped += sh.dropped
+}
+
+func (sh *shard) capacity() int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.store.capacity()
 }
 
 // place is told by the expiry queue where an entry stands.
@@ -136,9 +144,11 @@ func (sh *shard) thaw(s slot, pinned []byte, hash uint64) (slot, []byte) {
 // drop takes the entry in s, of which r is the record, out of the table. A
 // pinned record stays until its last reader is done.
 func (sh *shard) drop(s slot, r []byte, hash uint64) {
-	sh.table.entries.Add(-1)
 	if has(r, flagCleared) {
 		sh.cleared--
+	} else {
+		sh.table.entries.Add(-1)
+		sh.table.notes.add(sh.store.key(r), true)
 	}
 	sh.index.remove(hash, s)
 	sh.unlog(r)
@@ -218,6 +228,9 @@ func (sh *shard) expire(tick int64, budget int) (dropped int, next int64) {
 	sh.putOff.Store(0)
 	dropped, next = sh.expireSome(tick, budget)
 	if moved := sh.compact(budget - dropped); moved > 0 && moved == budget-dropped {
+		next = tick
+	}
+	if sh.migration == nil && sh.store.narrow() {
 		next = tick
 	}
 	return dropped, next

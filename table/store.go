@@ -78,25 +78,36 @@ func chunkOf(s slot, first, last int) (chunk, at int) {
 // chunkLen is how long a chunk is.
 func chunkLen(chunk, first, last int) int { return 1 << min(max(first, first+chunk-1), last) }
 
+// A chunk is some records, each of size bytes.
+type chunk struct {
+	bytes []byte
+	size  int
+}
+
 // A store holds the records of one shard. A record that is pinned never moves, so
 // that a reader outside the lock needs nothing but the records themselves.
 type store struct {
 	account *account
-	keyArea int        // bytes of the key in a record
-	size    []int      // of a record, by group
-	chunks  [][][]byte // by group
-	next    slot       // behind the last one in use, or free
+	keyArea int       // bytes of the key in a record
+	size    []int     // of a record, by group
+	chunks  [][]chunk // by group
+	wide    int       // of the first group, so many may have records of more bytes yet
+	next    slot      // behind the last one in use, or free
 	free    freeList
 	long    []longKeys // by class; none where all keys are short
 }
 
 // record returns the record of s in group g.
-func (st *store) record(g int, s slot) []byte { return recordOf(st.chunks[g], st.size[g], s) }
+func (st *store) record(g int, s slot) []byte { return recordOf(st.chunks[g], s) }
 
-func recordOf(chunks [][]byte, size int, s slot) []byte {
-	chunk, at := chunkOf(s, firstShift, chunkShift)
-	at *= size
-	return chunks[chunk][at : at+size : at+size]
+func recordOf(chunks []chunk, s slot) []byte {
+	n, at := chunkOf(s, firstShift, chunkShift)
+	return chunks[n].record(at)
+}
+
+func (c *chunk) record(at int) []byte {
+	at *= c.size
+	return c.bytes[at : at+c.size : at+c.size]
 }
 
 // key returns the key of s, of which r is the record, valid as long as s is.
@@ -116,33 +127,89 @@ func (st *store) chunkCount() int {
 	return len(st.chunks[0])
 }
 
+// capacity is how many records there are chunks for.
+func (st *store) capacity() (records int) {
+	for i := range st.chunkCount() {
+		records += chunkLen(i, firstShift, chunkShift)
+	}
+	return records
+}
+
 // fitGroup lets chunks for records of size bytes be n: new ones are all zero.
-func (st *store) fitGroup(chunks [][]byte, n, size int) [][]byte {
+func (st *store) fitGroup(chunks []chunk, n, size int) []chunk {
 	for len(chunks) < n {
-		c := make([]byte, chunkLen(len(chunks), firstShift, chunkShift)*size)
-		st.account.add(cap(c))
-		chunks = append(chunks, c)
+		chunks = append(chunks, st.newChunk(len(chunks), size))
 	}
 	for len(chunks) > n {
 		last := len(chunks) - 1
-		st.account.add(-cap(chunks[last]))
-		chunks[last] = nil
+		st.account.add(-cap(chunks[last].bytes))
+		chunks[last] = chunk{}
 		chunks = chunks[:last]
 	}
 	return chunks
 }
 
+func (st *store) newChunk(n, size int) chunk {
+	c := chunk{make([]byte, chunkLen(n, firstShift, chunkShift)*size), size}
+	st.account.add(cap(c.bytes))
+	return c
+}
+
 // setGroup makes chunks, of records of size bytes, the last group g. There is
 // none where size is 0.
-func (st *store) setGroup(g, size int, chunks [][]byte) {
+func (st *store) setGroup(g, size int, chunks []chunk) {
 	for i := g; i < len(st.chunks); i++ {
-		st.chunks[i] = st.fitGroup(st.chunks[i], 0, st.size[i])
+		st.fitGroup(st.chunks[i], 0, 0)
 	}
 	clear(st.chunks[g:])
 	st.size, st.chunks = st.size[:g], st.chunks[:g]
 	if size > 0 {
 		st.size, st.chunks = append(st.size, size), append(st.chunks, chunks)
 	}
+}
+
+// setFirst makes the records of the first group be of size bytes, which is no more
+// than they have. Those that are there follow, see narrow.
+func (st *store) setFirst(size int) {
+	if size < st.size[0] {
+		st.size[0], st.wide = size, st.chunkCount()
+	}
+}
+
+// narrow makes the records of one more chunk as narrow as they are to be, and reports
+// whether there was one. A chunk with a record that is pinned stays as it is so far.
+func (st *store) narrow() bool {
+	st.wide = min(st.wide, st.chunkCount())
+	if st.wide == 0 {
+		return false
+	}
+	n := st.wide - 1
+	was := &st.chunks[0][n]
+	if was.size > st.size[0] {
+		length := chunkLen(n, firstShift, chunkShift)
+		for i := range length {
+			if pins(was.record(i)) > 0 {
+				return false
+			}
+		}
+		is := st.newChunk(n, st.size[0])
+		for i := range length {
+			copy(is.record(i), was.record(i))
+		}
+		st.account.add(-cap(was.bytes))
+		*was = is
+	}
+	st.wide = n
+	return true
+}
+
+// surplus is how many bytes narrow gives back.
+func (st *store) surplus() (bytes int) {
+	for n := range min(st.wide, st.chunkCount()) {
+		c := &st.chunks[0][n]
+		bytes += len(c.bytes) - len(c.bytes)/c.size*st.size[0]
+	}
+	return bytes
 }
 
 // full reports whether there is no slot left.
@@ -224,10 +291,10 @@ func (st *store) spare(short bool) int {
 	return st.free.len - kept
 }
 
-// returns is how many bytes compaction gives back where memory is short, when
-// nobody reads any more.
+// returns is how many bytes compaction, and narrow, give back where memory is short,
+// when nobody reads any more.
 func (st *store) returns() (bytes int) {
-	bytes = max(st.spare(true), 0) * st.width()
+	bytes = st.surplus() + max(st.spare(true), 0)*st.width()
 	for class := range st.long {
 		bytes += max(st.long[class].spare(class, true), 0) << (class + minLongShift)
 	}

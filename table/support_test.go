@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/peersd/peersd/protocol"
 )
@@ -117,16 +116,15 @@ func check(t testing.TB, tb *Table) {
 	t.Helper()
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
-	local, entries, memory := 0, 0, len(tb.shards)*int(unsafe.Sizeof(shard{}))+logMemory(&tb.changed.log)
+	local, entries, memory := 0, 0, tb.overhead+logMemory(&tb.changed.log)
 	servers := map[uint32]int32{}
-	for i := range tb.shards {
-		sh := &tb.shards[i]
+	for sh := range tb.each {
 		n, err := sh.consistent(tb.schema, servers)
 		if local += n; err != nil {
-			t.Fatalf("shard %d: %v", i, err)
+			t.Fatalf("shard %d: %v", sh.number, err)
 		}
-		entries += sh.index.used
-		memory += sh.memory()
+		entries += sh.index.used - sh.cleared
+		memory += sh.memory() + tb.shardSize()
 	}
 	if n := int(tb.entries.Load()); n != entries {
 		t.Fatalf("%d entries counted, %d there", n, entries)
@@ -149,11 +147,22 @@ func check(t testing.TB, tb *Table) {
 	}
 }
 
+// there reports whether there is an entry of key, be its lifetime over or not.
+func there(t *Table, key string) bool {
+	h := hash([]byte(key))
+	sh := t.shard(h)
+	if sh == nil {
+		return false
+	}
+	_, r := sh.find([]byte(key), h)
+	return r != nil
+}
+
 // memory is what a shard has reserved, looked for in all that it has.
 func (sh *shard) memory() (bytes int) {
 	for _, chunks := range sh.store.chunks {
 		for _, c := range chunks {
-			bytes += cap(c)
+			bytes += cap(c.bytes)
 		}
 	}
 	for i := range sh.store.long {
@@ -253,8 +262,8 @@ func (sh *shard) consistent(want *schema, servers map[uint32]int32) (local int, 
 
 // used are how many slots and long keys of a table are not free.
 func used(t *Table) (slots, long int) {
-	for i := range t.shards {
-		st := &t.shards[i].store
+	for sh := range t.each {
+		st := &sh.store
 		slots += int(st.next) - st.free.len
 		long += st.longUsed()
 	}

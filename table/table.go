@@ -66,17 +66,24 @@ type Table struct {
 	mu           sync.Mutex // of what is declared; taken before a shard's
 	schema       *schema
 	declarations []declaration // each another one; the latest is last
+	overhead     int           // bytes, see countOverhead
+	lookAgain    int64         // tick at which to see whether there is room for leftOut
+	leftOut      atomic.Uint64 // the bits of data types that there is no room for, or not for all elements; written to under mu
 	takenMu      sync.Mutex    // of taken; taken before a shard's
 	taken        uint64        // see Taken
 
-	shards     []shard
-	shardShift uint // what of a hash is left names a shard
+	shards     []atomic.Pointer[shard] // each made for its first entry, see open
+	shardShift uint                    // what of a hash is left names a shard
+	keyArea    int                     // bytes of the key in a record
 	changed    changedLog
+	notes      notes
 
 	account account
 	entries atomic.Int64
 	size    atomic.Int64 // entries at most, 0 = any number
 	noPurge atomic.Bool
+	gone    atomic.Bool   // out of its set
+	stale   atomic.Uint64 // what was so where there is no shard yet
 	evicted atomic.Uint64
 	refused atomic.Uint64
 }
@@ -93,7 +100,7 @@ type Stats struct {
 	Expired  uint64 // entries whose lifetime ended
 	Evicted  uint64 // entries that made room for others before their end
 	Refused  uint64 // new entries for which there was no room
-	Dropped  uint64 // entries taken out by [Batch.Drop] and [Batch.Clear]
+	Dropped  uint64 // entries taken out by [Batch.Clear]
 }
 
 // BytesPerEntry is what one entry takes, in bytes: its record, its key where that
@@ -119,27 +126,79 @@ func newTable(s *Set, def *protocol.Definition) *Table {
 		name:    def.Name,
 		keyType: def.KeyType,
 		keyLen:  def.KeyLen,
-		schema:  &schema{def: protocol.Definition{Name: def.Name, KeyType: def.KeyType, KeyLen: def.KeyLen}},
+		schema:  &schema{columns: make([]column, 1), def: &protocol.Definition{Name: def.Name, KeyType: def.KeyType, KeyLen: def.KeyLen}},
+		keyArea: min(longestKey(def.KeyType, def.KeyLen), inlineKey),
 	}
 	t.schema.account = &t.account
 	t.account.set = s
-	t.account.add(s.shards * int(unsafe.Sizeof(shard{})))
 	t.changed.log.account = &t.account
-	t.shards = make([]shard, s.shards)
+	t.shards = make([]atomic.Pointer[shard], s.shards)
 	t.shardShift = uint(65 - bits.Len(uint(s.shards))) // 64 for one shard: nothing is left
-	for i := range t.shards {
-		t.shards[i].init(t, i, longestKey(def))
-	}
 	return t
 }
 
+// The bytes that a table takes without an entry, but for what its schema takes: it is
+// about so for one that is yet to come, too. A declaration takes its own.
+const (
+	tableSize       = int(unsafe.Sizeof(Table{})) + 64 // where a set has it
+	declarationSize = int(unsafe.Sizeof(declaration{})) + definitionSize
+	definitionSize  = int(unsafe.Sizeof(protocol.Definition{}))
+	shardPointer    = int(unsafe.Sizeof(atomic.Pointer[shard]{}))
+)
+
+// countOverhead counts what the table takes without its entries; t is locked.
+func (t *Table) countOverhead() {
+	is := tableSize + len(t.name) + len(t.shards)*shardPointer + len(t.declarations)*declarationSize + t.schema.memory()
+	t.account.add(is - t.overhead)
+	t.set.overhead.Add(int64(is - t.overhead))
+	t.overhead = is
+}
+
+// each yields the shards that there are.
+func (t *Table) each(yield func(*shard) bool) {
+	for i := range t.shards {
+		if sh := t.shards[i].Load(); sh != nil && !yield(sh) {
+			return
+		}
+	}
+}
+
+// open returns a shard, made where it is not there yet. Nobody holds another one's
+// lock.
+func (t *Table) open(n int) *shard {
+	if sh := t.shards[n].Load(); sh != nil {
+		return sh
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sh := t.shards[n].Load()
+	if sh == nil {
+		sh = newShard(t, n)
+		t.account.add(t.shardSize())
+		t.shards[n].Store(sh)
+	}
+	return sh
+}
+
+// shardSize is what a shard takes without any entries.
+func (t *Table) shardSize() int {
+	size := int(unsafe.Sizeof(shard{}))
+	if t.longKeys() {
+		size += longClasses * int(unsafe.Sizeof(longKeys{}))
+	}
+	return size
+}
+
+// longKeys reports whether keys may be too long for a record.
+func (t *Table) longKeys() bool { return longestKey(t.keyType, t.keyLen) > inlineKey }
+
 // longestKey is the longest that a key can be, in bytes: that of a string is
 // without its NUL.
-func longestKey(def *protocol.Definition) int {
-	if def.KeyType == protocol.KeyString {
-		return max(def.KeyLen-1, 4) // 4: there is always room for a reference
+func longestKey(k protocol.KeyType, n int) int {
+	if k == protocol.KeyString {
+		n--
 	}
-	return max(def.KeyLen, 4)
+	return max(n, 4) // there is always room for a reference
 }
 
 // Name is the table's name on the wire. That of a table of a peers section
@@ -148,12 +207,7 @@ func (t *Table) Name() string { return t.name }
 
 // FullName is the table's name in HAProxy's `show table`: a table of a peers
 // section has the section's name in front.
-func (t *Table) FullName() string {
-	if t.name[0] == '/' {
-		return t.set.section + t.name
-	}
-	return t.name
-}
+func (t *Table) FullName() string { return t.set.FullName(t.name) }
 
 // KeyType is the type of the table's keys.
 func (t *Table) KeyType() protocol.KeyType { return t.keyType }
@@ -169,11 +223,11 @@ func (t *Table) Fits(def *protocol.Definition) bool {
 }
 
 // Definition is what the table is taught as: the data types of all that
-// declare it. Its ID is 0.
+// declare it, but for those that are LeftOut. Its ID is 0.
 func (t *Table) Definition() protocol.Definition {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.schema.def
+	return *t.schema.def
 }
 
 // Schema is what the table is taught as, and how its updates are laid out then.
@@ -181,7 +235,7 @@ func (t *Table) Definition() protocol.Definition {
 func (t *Table) Schema() (*protocol.Definition, *protocol.Layout) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return &t.schema.def, t.schema.layout
+	return t.schema.def, t.schema.layout
 }
 
 // Entries is how many entries the table has now. It takes no lock.
@@ -191,10 +245,18 @@ func (t *Table) Entries() int { return int(t.entries.Load()) }
 func (t *Table) Stats() (all Stats) {
 	all.Size, all.Memory = int(t.size.Load()), t.account.bytes.Load()
 	all.Evicted, all.Refused = t.Lost()
-	for i := range t.shards {
-		t.shards[i].addStats(&all)
+	all.Record, all.Stale = t.record(), t.stale.Load()
+	for sh := range t.each {
+		sh.addStats(&all)
 	}
 	return all
+}
+
+// record is how many bytes a record has.
+func (t *Table) record() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.schema.width()
 }
 
 // Lost is how many entries were evicted, and how many refused, for want of room.
@@ -203,7 +265,7 @@ func (t *Table) Lost() (evicted, refused uint64) { return t.evicted.Load(), t.re
 
 // A declaration is what some of the table's declarers say of it.
 type declaration struct {
-	def       protocol.Definition // with ID 0
+	def       *protocol.Definition // with ID 0
 	declarers int
 }
 
@@ -219,22 +281,115 @@ func (t *Table) declare(was, is *protocol.Definition) {
 		}
 	}
 	if is != nil {
-		d := declaration{def: *is, declarers: 1}
-		d.def.ID = 0
+		def := *is
+		def.ID = 0
+		d := declaration{def: &def, declarers: 1}
 		if i := t.declared(is); i >= 0 {
 			d.declarers += t.declarations[i].declarers
 			t.declarations = slices.Delete(t.declarations, i, i+1)
 		}
 		t.declarations = append(t.declarations, d)
 	}
+	t.follow()
+}
+
+// follow makes the schema that of all declarations, as far as there is room; t is
+// locked.
+func (t *Table) follow() {
 	if len(t.declarations) > 0 {
-		t.adopt(t.union())
+		all := t.union()
+		def := t.affordable(all)
+		t.leftOut.Store(missing(def, all))
+		t.adopt(def)
 	}
+	t.countOverhead()
+}
+
+// affordable is def without what there is no room for in the entries that the table
+// has: a definition makes nobody's entries give way. What is stored stays.
+func (t *Table) affordable(def *protocol.Definition) *protocol.Definition {
+	entries := t.capacity()
+	fits := func(def *protocol.Definition) bool {
+		next, _ := t.schema.with(def, headerSize+t.keyArea)
+		growth := (next.width() - t.schema.width()) * entries
+		return growth <= 0 || t.set.over(growth) <= 0
+	}
+	if entries == 0 || fits(def) {
+		return def
+	}
+	some := t.schema.stored(def)
+	for dt := range def.DataTypes() {
+		more := *some
+		more.Types |= 1 << dt
+		more.Params[dt] = def.Params[dt]
+		if more != *some && fits(&more) {
+			some = &more
+		}
+	}
+	return some
+}
+
+// missing are the bits of data types of all that def has not, or not with as many
+// elements.
+func missing(def, all *protocol.Definition) (types uint64) {
+	for dt := range all.DataTypes() {
+		if def.Types>>dt&1 == 0 || elementsOf(def, dt) < elementsOf(all, dt) {
+			types |= 1 << dt
+		}
+	}
+	return types
+}
+
+// capacity is how many entries there are chunks for.
+func (t *Table) capacity() (entries int) {
+	for sh := range t.each {
+		entries += sh.capacity()
+	}
+	return entries
+}
+
+// LeftOut are data types that are declared, but that there is no room for: see
+// [Set.LimitMemory]. The table is mirrored without them, or without the last elements
+// of an array, until there is. It takes no lock.
+func (t *Table) LeftOut() (all []protocol.DataType) {
+	left := protocol.Definition{Types: t.leftOut.Load()}
+	return slices.Collect(left.DataTypes())
+}
+
+// lookForRoom sees now and then whether there is room for what was left out.
+func (t *Table) lookForRoom(tick int64) {
+	if t.leftOut.Load() == 0 || t.set.short() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tick >= t.lookAgain {
+		t.lookAgain = tick + lookForRoomEvery
+		t.follow()
+	}
+}
+
+const lookForRoomEvery = 1000 // ms
+
+// leave takes the table out of its set's accounts.
+func (t *Table) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.set.overhead.Add(-int64(t.overhead))
+	t.account.leave()
+	t.gone.Store(true)
+}
+
+// declares reports whether somebody says def of the table.
+func (t *Table) declares(def *protocol.Definition) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.declared(def) >= 0
 }
 
 // declared returns the index of def among the declarations, -1 where it is not.
 func (t *Table) declared(def *protocol.Definition) int {
-	return slices.IndexFunc(t.declarations, func(d declaration) bool { return def != nil && same(&d.def, def) })
+	return slices.IndexFunc(t.declarations, func(d declaration) bool { return def != nil && same(d.def, def) })
 }
 
 // union is what all declarations say together: the data types of all, arrays as
@@ -242,7 +397,7 @@ func (t *Table) declared(def *protocol.Definition) int {
 func (t *Table) union() *protocol.Definition {
 	all := &protocol.Definition{Name: t.name, KeyType: t.keyType, KeyLen: t.keyLen}
 	for i := range t.declarations {
-		d := &t.declarations[i].def
+		d := t.declarations[i].def
 		all.Types |= d.Known()
 		all.Expire = d.Expire
 		for dt := range d.DataTypes() {
@@ -251,19 +406,22 @@ func (t *Table) union() *protocol.Definition {
 			p.Period = d.Params[dt].Period
 		}
 	}
+	if last := t.declarations[len(t.declarations)-1].def; *last == *all {
+		return last // there may be thousands of tables
+	}
 	return all
 }
 
 // adopt makes the schema that of def, one shard after the other.
 func (t *Table) adopt(def *protocol.Definition) {
 	old := t.schema
-	if *def == old.def && old.groups > 0 {
+	if *def == *old.def && old.groups > 0 {
 		return
 	}
-	next, change := old.with(def, headerSize+t.shards[0].store.keyArea)
+	next, change := old.with(def, headerSize+t.keyArea)
 	t.schema = next
-	for i := range t.shards {
-		t.shards[i].adopt(next, change)
+	for sh := range t.each {
+		sh.adopt(next, change)
 	}
 	if old.servers != nil && next.servers == nil {
 		old.servers.abandon()
@@ -284,10 +442,9 @@ type Source struct {
 	mapping *mapping
 	acked   uint64 // see Acked
 	// lessonFrom is the tick at which the lesson was asked for of which rows
-	// come, and doubted are the ids of those of which it can't be told whether
-	// they are fresher than what another origin has changed live.
+	// come, and lesson its number among the set's doubts, 0 where it has none.
 	lessonFrom int64
-	doubted    map[uint32]bool
+	lesson     uint32
 	evictor    evictor
 	paid       int  // bytes that gave way ahead of new entries
 	takesOver  bool // entries of a table that goes: its memory is theirs
@@ -303,21 +460,23 @@ func (t *Table) Source(def *protocol.Definition) *Source {
 // rows can have been under way.
 func (src *Source) LessonAsked(now time.Time) {
 	src.lessonFrom = src.table.set.clock.tick(now)
-	clear(src.doubted)
+	src.lesson = 0
 }
 
+// doubt remembers a row of the lesson, see doubts.
 func (src *Source) doubt(id uint32) {
-	if src.doubted == nil {
-		src.doubted = map[uint32]bool{}
+	s := src.table.set
+	if src.lesson == 0 {
+		src.lesson = s.doubts.lesson()
 	}
-	if len(src.doubted) < maxDoubted {
-		src.doubted[id] = true
+	if s.doubts.add(doubt{src.lesson, id}) {
+		s.reserved.Add(doubtSize)
 	}
 }
 
-// maxDoubted bounds the ids that are remembered for one source: they are of
-// keys that changed live while the lesson was under way.
-const maxDoubted = 1 << 16
+func (src *Source) doubted(id uint32) bool {
+	return src.lesson != 0 && src.table.set.doubts.has(doubt{src.lesson, id})
+}
 
 // Layout is how the updates have to be laid out.
 func (src *Source) Layout() *protocol.Layout { return src.layout }
@@ -350,8 +509,8 @@ func (src *Source) expireAt(tick int64, u *protocol.Update, how How) int64 {
 func (t *Table) Expire(now time.Time, budget int) (dropped int, again time.Time) {
 	tick := t.set.clock.tick(now)
 	next := int64(0)
-	for i := range t.shards {
-		n, at := t.shards[i].expire(tick, budget)
+	for sh := range t.each {
+		n, at := sh.expire(tick, budget)
 		dropped += n
 		if at != 0 && (next == 0 || at < next) {
 			next = at

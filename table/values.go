@@ -86,7 +86,7 @@ func loadValues(r []byte, c *column, values []uint64, ms int64) {
 func (sh *shard) age(s slot, ms int64) {
 	for i := range sh.schema.columns {
 		c := &sh.schema.columns[i]
-		if !c.present || c.kind != protocol.Rate {
+		if c.kind != protocol.Rate {
 			continue
 		}
 		r := sh.store.record(c.group, s)[c.offset:]
@@ -126,9 +126,9 @@ func equalValue(r []byte, k protocol.Kind, values []uint64, e int) bool {
 
 // serverID is the id of the server key of s among the table's.
 func (sh *shard) serverID(s slot) uint32 {
-	c := &sh.schema.columns[protocol.ServerKey]
-	if !c.present {
+	if sh.schema.servers == nil {
 		return 0
 	}
+	c := sh.schema.column(protocol.ServerKey)
 	return getUint32(sh.store.record(c.group, s), c.offset)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/peersd/peersd/internal/haproxytest"
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // beMain in the environment makes the test binary peersd itself.
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beMain) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"peersd": main})
 }
 
 // What is not understood ends with code 2, what can't be done with code 1, and
@@ -49,7 +50,7 @@ func TestErrors(t *testing.T) {
 		line, want, _ := strings.Cut(block, "\n")
 		t.Run(line, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(arguments(strings.TrimPrefix(line, "$ peersd")), &stdout, &stderr)
+			code := run(arguments(strings.TrimPrefix(line, "$ peersd")), nil, &stdout, &stderr)
 			if got := fmt.Sprintf("%sexit %d", stderr.String(), code); got != want || stdout.Len() > 0 {
 				t.Errorf("got:\n%s\nwant:\n%s\nand on stdout: %q", got, want, stdout.String())
 			}
@@ -77,14 +78,14 @@ func TestHelpAndVersion(t *testing.T) {
 		"help":                 "peersd mirrors the stick tables of HAProxys",
 		"serve --help":         "usage: peersd serve [flags]",
 		"serve -L x -h":        "usage: peersd serve [flags]",
-		"show --help":          "usage: peersd show peers|tables|limits|activity|table|table NAME [--socket PATH]",
-		"show table t1 --help": "usage: peersd show peers|tables|limits|activity|table|table NAME [--socket PATH]",
+		"show --help":          "usage: peersd show\n",
+		"show table t1 --help": "usage: peersd show table [NAME [KEY]] [flags]",
 		"version --help":       "usage: peersd version",
 		"version":              "peersd ",
 		"--version":            "peersd ",
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(strings.Fields(line), &stdout, &stderr)
+		code := run(strings.Fields(line), nil, &stdout, &stderr)
 		if code != 0 || stderr.Len() > 0 || !strings.HasPrefix(stdout.String(), want) {
 			t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout.String(), stderr.String())
 		}
@@ -95,9 +96,9 @@ func TestHelpAndVersion(t *testing.T) {
 func TestServeHelp(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1000")
 	var stdout, stderr bytes.Buffer
-	run([]string{"serve", "--help"}, &stdout, &stderr)
-	for _, want := range []string{"-L NAME", "--listen ADDR:PORT", "--peer NAME=ADDR:PORT", "--section NAME", "--socket PATH", "--teach-rate RATE", "--max-updates-at-once N", "--max-memory SIZE", "--table-size NAME=SIZE",
-		"--max-handshakes N", "--max-handshakes-per-address N", "--max-sessions N", "--max-tables N", "--max-data-types N", "--max-message SIZE", "--learn-rate N", "--log-level LEVEL", "/run/user/1000/peersd.sock without it"} {
+	run([]string{"serve", "--help"}, nil, &stdout, &stderr)
+	for _, want := range []string{"-L, --localpeer NAME", "--listen ADDR:PORT", "--peer NAME=ADDR:PORT", "--section NAME", "--socket PATH|ADDR:PORT", "--teach-rate RATE", "--max-updates-at-once N", "--max-memory SIZE", "--table-size NAME=SIZE",
+		"--max-handshakes N", "--max-handshakes-per-address N", "--max-sessions N", "--max-tables N", "--max-data-types N", "--max-message SIZE", "--learn-rate N", "--log-level LEVEL", "/run/user/1000/peersd.sock"} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("no %q in:\n%s", want, stdout.String())
 		}

@@ -19,136 +19,119 @@ import (
 	peersync "github.com/peersd/peersd/sync"
 	"github.com/peersd/peersd/table"
 	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-const serveHelp = `usage: peersd serve [flags]
-
-Without a flag it listens on 127.0.0.1:10001 as the peer "peersd" and welcomes
+const serveHelp = `Without a flag it listens on 127.0.0.1:10001 as the peer "peersd" and welcomes
 every peer. In haproxy.cfg that is:
 
   peers peers                         # another name: --section NAME
       peer lb1 127.0.0.1:10000        # HAProxy itself, started with -L lb1
-      peer peersd 127.0.0.1:10001
+      peer peersd 127.0.0.1:10001`
 
-  -L NAME                  our name in haproxy.cfg; without it "peersd", or the
-                           name of this host
-  --listen ADDR:PORT       where peers reach us; may be repeated
-  --peer NAME=ADDR:PORT    a HAProxy to dial, and to accept; may be repeated.
-                           With one, peers of other names are refused
-  --section NAME           the name of the peers section, "peers" without it:
-                           a part of the names of tables declared there
-  --socket PATH|ADDR:PORT  the runtime socket, %s without it: a path, or a
-                           port of a loopback address. May be repeated
-  --socket-mode MODE       who may connect to it, as the mode of a file; 600
-                           without it
-  --socket-level LEVEL     what they may do: operator without it; user is to look
-                           at no entries and to change none
-  --teach-rate RATE        updates a second that a HAProxy is sent at most, so that
-                           its traffic doesn't suffer; 125000 without it, 0 is as
-                           many as it takes
-  --max-updates-at-once N  updates that it is sent in one burst of these, as
-                           tune.peers.max-updates-at-once; 200 without it
-  --max-memory SIZE        the memory of the whole process, as in 512m or 2g.
-                           Where it is reached, entries that end first give way
-                           to new ones
-  --table-size NAME=SIZE   the entries of a table, as in t1=100k. Where it is
-                           full, entries that end first give way to new ones;
-                           with t1=100k,nopurge new ones are refused. May be
-                           repeated
-  --max-handshakes N       connections that are not through their handshake, 512
-                           without it. Where there is one more, the one that has
-                           waited longest is closed
-  --max-handshakes-per-address N
-                           those of one address, 64 without it
-  --max-sessions N         sessions at a time, and names that are remembered where
-                           every peer is welcome; 1024 without it
-  --max-tables N           tables that a peer may define, 1024 without it
-  --max-data-types N       data types of all of them, each element of an array
-                           counted; 16384 without it
-  --max-message SIZE       the longest message that a peer may send, from 1k to 1m;
-                           16k without it, as HAProxy's own tune.bufsize
-  --learn-rate N           new entries that a peer may add a second, from 1000 on;
-                           one that adds more over ten seconds is read from more
-                           slowly. 1000000 without it, 0 for any number
-  --log-level LEVEL        trace, debug, info, warn or error; info without it
-`
-
-// readFlags turns the arguments of serve into a Config.
-func readFlags(args []string, stdout io.Writer) (*config.Config, error) {
+func (a *app) serveCommand() *cobra.Command {
 	c := config.Default()
-	flags := newFlags("serve")
-	flags.value("L", func(s string) error {
-		c.Name = s
-		return config.CheckName(s)
-	})
-	flags.value("listen", func(s string) error {
-		c.Listen = append(c.Listen, s)
-		return config.CheckAddress(s)
-	})
-	flags.value("peer", func(s string) error {
-		p, err := config.ParsePeer(s)
-		c.Peers = append(c.Peers, p)
-		return err
-	})
-	flags.value("section", func(s string) error {
-		c.Section = s
-		return config.CheckSection(s)
-	})
-	flags.value("socket", func(s string) error {
-		c.Sockets = append(c.Sockets, s)
-		return config.CheckSocket(s)
-	})
-	flags.value("socket-mode", func(s string) (err error) {
-		c.SocketMode, err = config.ParseSocketMode(s)
-		return err
-	})
-	flags.value("socket-level", func(s string) (err error) {
-		c.SocketLevel, err = config.ParseSocketLevel(s)
-		return err
-	})
-	flags.value("teach-rate", func(s string) (err error) {
-		c.TeachRate, err = config.ParseTeachRate(s)
-		return err
-	})
-	flags.value("max-updates-at-once", func(s string) (err error) {
-		c.MaxUpdates, err = config.ParseMaxUpdates(s)
-		return err
-	})
-	flags.value("max-memory", func(s string) (err error) {
-		c.MaxMemory, err = config.ParseMemory(s)
-		return err
-	})
-	flags.value("table-size", func(s string) error {
-		name, limits, err := config.ParseTableSize(s)
-		if c.Limits == nil {
-			c.Limits = map[string]table.Limits{}
-		}
-		c.Limits[name] = limits
-		return err
-	})
-	limitFlags(flags, &c.PeerLimits)
-	flags.value("log-level", func(s string) (err error) {
-		c.LogLevel, err = config.ParseLevel(s)
-		return err
-	})
-	rest, err := flags.parse(fmt.Sprintf(serveHelp, config.DefaultSocket()), args, stdout)
-	if err != nil {
-		return nil, err
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "run the mirror",
+		Long:  serveHelp,
+		Example: `  peersd serve
+  peersd serve --section mypeers --peer lb1=10.0.0.1:10000 --peer lb2=10.0.0.2:10000`,
+		Args: takes(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			if err := c.Complete(); err != nil {
+				return usageError{err}
+			}
+			return serve(c)
+		},
 	}
-	if len(rest) > 0 {
-		return nil, flags.misuse(fmt.Errorf("serve takes flags only, not %q", rest[0]))
-	}
-	if err := c.Complete(); err != nil {
-		return nil, usageError{err}
-	}
-	return c, nil
+	serveFlags(cmd.Flags(), c)
+	return cmd
 }
 
-func serve(args []string, stdout io.Writer) error {
-	c, err := readFlags(args, stdout)
-	if err != nil {
-		return err
-	}
+// serveFlags adds the flags that fill c.
+func serveFlags(flags *pflag.FlagSet, c *config.Config) {
+	flags.SortFlags = false
+	flags.VarP(&value{"NAME", func(s string) error {
+		c.Name = s
+		return config.CheckName(s)
+	}}, "localpeer", "L", "our name in haproxy.cfg; without it \"peersd\", or the name of this host")
+	addFlag(flags, "listen", "ADDR:PORT",
+		"where peers reach us; may be repeated",
+		func(s string) error {
+			c.Listen = append(c.Listen, s)
+			return config.CheckAddress(s)
+		})
+	addFlag(flags, "peer", "NAME=ADDR:PORT",
+		"a HAProxy to dial, and to accept; may be repeated. With one, peers of other names are refused",
+		func(s string) error {
+			p, err := config.ParsePeer(s)
+			c.Peers = append(c.Peers, p)
+			return err
+		})
+	addFlag(flags, "section", "NAME",
+		"the name of the peers section, \"peers\" without it: a part of the names of tables declared there",
+		func(s string) error {
+			c.Section = s
+			return config.CheckSection(s)
+		})
+	addFlag(flags, "socket", "PATH|ADDR:PORT",
+		"the runtime socket, "+config.DefaultSocket()+" without it: a path, or a port of a loopback address. May be repeated",
+		func(s string) error {
+			c.Sockets = append(c.Sockets, s)
+			return config.CheckSocket(s)
+		})
+	addFlag(flags, "socket-mode", "MODE",
+		"who may connect to it, as the mode of a file; 600 without it",
+		func(s string) (err error) {
+			c.SocketMode, err = config.ParseSocketMode(s)
+			return err
+		})
+	addFlag(flags, "socket-level", "LEVEL",
+		"what they may do: operator without it; user is to look at no entries and to change none",
+		func(s string) (err error) {
+			c.SocketLevel, err = config.ParseSocketLevel(s)
+			return err
+		})
+	addFlag(flags, "teach-rate", "RATE",
+		"updates a second that a HAProxy is sent at most, so that its traffic doesn't suffer; 125000 without it, 0 is as many as it takes",
+		func(s string) (err error) {
+			c.TeachRate, err = config.ParseTeachRate(s)
+			return err
+		})
+	addFlag(flags, "max-updates-at-once", "N",
+		"updates that it is sent in one burst of these, as tune.peers.max-updates-at-once; 200 without it",
+		func(s string) (err error) {
+			c.MaxUpdates, err = config.ParseMaxUpdates(s)
+			return err
+		})
+	addFlag(flags, "max-memory", "SIZE",
+		"the memory of the whole process, as in 512m or 2g. Where it is reached, entries that end first give way to new ones",
+		func(s string) (err error) {
+			c.MaxMemory, err = config.ParseMemory(s)
+			return err
+		})
+	addFlag(flags, "table-size", "NAME=SIZE",
+		"the entries of a table, as in t1=100k. Where it is full, entries that end first give way to new ones; with t1=100k,nopurge new ones are refused. May be repeated",
+		func(s string) error {
+			name, limits, err := config.ParseTableSize(s)
+			if c.Limits == nil {
+				c.Limits = map[string]table.Limits{}
+			}
+			c.Limits[name] = limits
+			return err
+		})
+	limitFlags(flags, &c.PeerLimits)
+	addFlag(flags, "log-level", "LEVEL",
+		"trace, debug, info, warn or error; info without it",
+		func(s string) (err error) {
+			c.LogLevel, err = config.ParseLevel(s)
+			return err
+		})
+}
+
+func serve(c *config.Config) error {
 	log := newLogger(c.LogLevel)
 	listeners, err := listenAll(c.Listen, listen)
 	if err != nil {

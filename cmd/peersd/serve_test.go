@@ -92,7 +92,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // show runs `peersd show` against the daemon.
 func (d *daemon) show(args ...string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
-	code = run(append([]string{"show", "--socket", d.socket()}, args...), &out, &errs)
+	code = run(append(append([]string{"show"}, args...), "--socket", d.socket()), nil, &out, &errs)
 	return out.String(), errs.String(), code
 }
 
@@ -413,7 +413,7 @@ func TestSockets(t *testing.T) {
 	}
 	for _, socket := range []string{d.socket(), host + ":9999"} {
 		var out, errs bytes.Buffer
-		if code := run([]string{"show", "--socket", socket, "table"}, &out, &errs); code != 0 {
+		if code := run([]string{"show", "table", "--socket", socket}, nil, &out, &errs); code != 0 {
 			t.Errorf("%s: code %d: %s", socket, code, errs.String())
 		}
 		if err := admin.Do(socket, "show env", io.Discard); err == nil || err.Error() != "Permission denied" {

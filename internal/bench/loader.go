@@ -143,6 +143,9 @@ func patience(entries int) time.Duration {
 	return time.Minute + time.Duration(entries)*60*time.Microsecond
 }
 
+// maxBurst bounds how many updates are written at once, whatever the rate.
+const maxBurst = 10_000
+
 // change makes rate live updates a second, for as long as it is told to, of random
 // ones of the entries that were taught. It returns how many it has sent.
 func (l *loader) change(entries, rate int, lasts time.Duration) (sent int, err error) {
@@ -152,7 +155,8 @@ func (l *loader) change(entries, rate int, lasts time.Duration) (sent int, err e
 	random := rand.New(rand.NewPCG(1, 2))
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		elapsed := min(time.Since(began), lasts)
-		for l.b = l.b[:0]; sent < int(elapsed.Seconds()*float64(rate)); sent++ {
+		due := min(int(elapsed.Seconds()*float64(rate)), sent+maxBurst)
+		for l.b = l.b[:0]; sent < due; sent++ {
 			l.b = l.stream.appendLive(l.b, random.IntN(entries))
 		}
 		if err := l.send(l.b); err != nil {

@@ -8,7 +8,10 @@
 //   - engine: how many updates a second one goroutine takes from the wire into a
 //     table, and what becomes of that in a large table;
 //   - collector: what Go's garbage collector costs a peersd that holds millions of
-//     entries, under a steady stream of updates.
+//     entries, under a steady stream of updates;
+//   - ban: how soon HAProxys of all lines refuse whom `peersd set` bans;
+//   - import: what `peersd import` and `peersd export` take;
+//   - dump: what `show table` of millions of entries takes, and costs sessions.
 //
 // Each figure is the median of all rounds, with the lowest and the highest. A
 // figure that misses its mark says so. What goes on meanwhile is told on the
@@ -57,6 +60,9 @@ var parts = []struct {
 	{"pace", (*bench).pace},
 	{"engine", (*bench).engine},
 	{"collector", (*bench).collector},
+	{"ban", (*bench).ban},
+	{"import", (*bench).importing},
+	{"dump", (*bench).dump},
 }
 
 func measure(ctx context.Context, o *options, out io.Writer) error {

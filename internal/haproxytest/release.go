@@ -85,6 +85,30 @@ func EachAtOnce(t *testing.T, f func(t *testing.T, r Release)) {
 	wg.Wait()
 }
 
+// All are the releases of every line, for tests that run them together. Without one of them they run without it, except
+// where CI=true, and without any they are skipped.
+func All(t *testing.T) (all []Release) {
+	t.Helper()
+	if testing.Short() {
+		testkit.Skip(t, "-short runs no HAProxy")
+	}
+	for _, line := range Lines {
+		r, err := find(line)
+		switch {
+		case err == nil:
+			all = append(all, r)
+		case os.Getenv("CI") == "true":
+			t.Fatal(err)
+		default:
+			t.Log("left out: ", err)
+		}
+	}
+	if len(all) == 0 {
+		t.Skip("no HAProxy of any line is here")
+	}
+	return all
+}
+
 // need is find for a test that is skipped without it.
 func need(t *testing.T, line string) Release {
 	t.Helper()

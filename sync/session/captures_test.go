@@ -285,7 +285,7 @@ func (m *mirror) show() map[string][]string {
 	for _, t := range m.tables.Tables() {
 		def := t.Definition()
 		all[t.FullName()] = []string{}
-		each(t, m.now, func(b *table.Batch, i int, u *protocol.Update) {
+		each(t, m.now, func(b *table.Batch, i int, u *protocol.Update, _ bool) {
 			line := keyText(def.KeyType, u.Key)
 			if !b.Expires(i) {
 				line += " exp=0"

@@ -124,9 +124,13 @@ func (s *Session) define(now time.Time, payload []byte) error {
 	}
 	s.current = nil
 	def, err := protocol.ParseDefinition(payload)
-	if err == nil {
+	if err != nil {
+		return err
+	}
+	if s.refused[def.ID] != def.Name { // that there was no room for it costs nothing
 		err = s.count()
 	}
+	own := s.own
 	if err == nil {
 		err = s.admit(def)
 	}
@@ -134,6 +138,15 @@ func (s *Session) define(now time.Time, payload []byte) error {
 		return err
 	}
 	t := s.cfg.Tables.Define(now, s.cfg.Peer.Definition(def.Name), def)
+	if t == nil {
+		// As HAProxy does with a definition that it refuses: the updates that follow
+		// are skipped. There may be room when it comes again.
+		s.own = own
+		s.forget(def.ID, def.Name)
+		s.refused[def.ID] = def.Name
+		return nil
+	}
+	delete(s.refused, def.ID)
 	s.cfg.Peer.define(def, t)
 	r := &remoteTable{id: def.ID, name: def.Name, payload: bytes.Clone(payload), source: t.Source(def)}
 	r.source.Origin = s.cfg.Origin
@@ -154,15 +167,20 @@ func (s *Session) define(now time.Time, payload []byte) error {
 // remember makes r the table of its id and of its name: as for HAProxy, a table
 // has one id, its last.
 func (s *Session) remember(r *remoteTable) {
-	for _, old := range []*remoteTable{s.tables[r.id], s.byName[r.name]} {
+	s.forget(r.id, r.name)
+	s.tables[r.id], s.byName[r.name] = r, r
+	s.order = append(s.order, r)
+}
+
+// forget forgets the tables that have that id, or that name, so far.
+func (s *Session) forget(id uint64, name string) {
+	for _, old := range []*remoteTable{s.tables[id], s.byName[name]} {
 		if old != nil {
 			delete(s.tables, old.id)
 			delete(s.byName, old.name)
 			s.order = slices.DeleteFunc(s.order, func(r *remoteTable) bool { return r == old })
 		}
 	}
-	s.tables[r.id], s.byName[r.name] = r, r
-	s.order = append(s.order, r)
 }
 
 func (s *Session) switchTable(payload []byte) error {

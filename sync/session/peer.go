@@ -97,6 +97,20 @@ func (p *Peer) Definition(name string) *protocol.Definition {
 	return nil
 }
 
+// Definitions are how the peer defined its tables last, by their names on the wire.
+func (p *Peer) Definitions() map[string]*protocol.Definition { return p.definitionsSince(0) }
+
+// definitionsSince are those that were made after a turn.
+func (p *Peer) definitionsSince(turn uint64) map[string]*protocol.Definition {
+	all := make(map[string]*protocol.Definition, len(p.definitions))
+	for name, d := range p.definitions {
+		if d.last > turn {
+			all[name] = d.Definition
+		}
+	}
+	return all
+}
+
 // Defined is how many tables the peer has defined, and how many data types they
 // have, an array counting its elements.
 func (p *Peer) Defined() (tables, dataTypes int) { return p.all.tables, p.all.types }

@@ -116,6 +116,7 @@ type Session struct {
 	byName     map[string]*remoteTable // the same ones
 	current    *remoteTable            // the one that updates are of, nil before any
 	order      []*remoteTable          // the same ones, for the acks
+	refused    map[uint64]string       // names of tables that there was no room for, by id
 	since      uint64                  // the turn of the peer's at which the session began
 	own        tally                   // of what was defined since
 	defined    int                     // definitions since, but for repeated ones
@@ -160,7 +161,7 @@ func New(now time.Time, cfg Config) *Session {
 		cfg.Expecting = func() bool { return false }
 	}
 	s := &Session{cfg: cfg, lastHeard: now, lastSent: now, since: cfg.Peer.turns,
-		tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}}
+		tables: map[uint64]*remoteTable{}, byName: map[string]*remoteTable{}, refused: map[uint64]string{}}
 	s.pace = newPacer(cfg.MaxUpdates, cfg.TeachRate)
 	s.Nudge(now)
 	s.learning.begin(now)
@@ -226,7 +227,7 @@ func (s *Session) receive(now time.Time, f protocol.Frame) error {
 	case protocol.SwitchMessage:
 		return s.switchTable(f.Payload)
 	case protocol.AckMessage:
-		return s.acked(f.Payload)
+		return s.acked(now, f.Payload)
 	}
 	// Anything else is of a later version: it is skipped, as HAProxy does.
 	return nil

@@ -3,6 +3,7 @@ package session_test
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -360,6 +361,91 @@ func TestMirrorsThatTeachEachOther(t *testing.T) {
 		s := e.(*daemonLink).session
 		if s.Lesson(now).Active || !s.Learned() || s.Stats().UpdatesOut > 1000 {
 			t.Errorf("end %d teaches: %v, has learned: %v, and has sent %d updates", i, s.Lesson(now).Active, s.Learned(), s.Stats().UpdatesOut)
+		}
+	}
+}
+
+// A definition that there is no room for ends nothing: the updates that follow are
+// skipped, however often it comes, and taken as soon as there is room.
+func TestDefinitionWithoutRoom(t *testing.T) {
+	tables := table.NewSet("mypeers", epoch).WithShards(1)
+	tables.LimitMemory(1 << 20)
+	var full []*protocol.Definition
+	for n := 0; tables.Refused() == 0; n++ {
+		full = append(full, &protocol.Definition{Name: fmt.Sprint("x", n), KeyType: protocol.KeyIPv4, KeyLen: 4})
+		tables.Define(epoch, nil, full[n])
+	}
+	var peer session.Peer
+	s := session.New(epoch, session.Config{Version: protocol.Version21, Tables: tables, Peer: &peer})
+	w := newWire()
+	define := func() {
+		receive(t, s, w, epoch, "define id=1 t1 type ip len 4 expire 60000 store gpc0", "update 1 1.2.3.4 gpc0=1")
+	}
+	for range 5000 {
+		define()
+	}
+	if n := s.Stats().Skipped; n != 5000 || !s.Consistent() {
+		t.Fatalf("%d updates skipped of 5000", n)
+	}
+	if n, _ := peer.Defined(); n != 0 {
+		t.Errorf("the peer has defined %d tables", n)
+	}
+	for _, def := range full[:2] {
+		tables.Retract(def)
+	}
+	define()
+	if found := tables.Lookup("t1"); len(found) != 1 || found[0].Entries() != 1 || !s.Consistent() {
+		t.Error("there is room, and the table is not there")
+	}
+	if n, _ := peer.Defined(); n != 1 {
+		t.Errorf("the peer has defined %d tables", n)
+	}
+	for n := range 3000 { // that is too often, though
+		def := fmt.Sprint("define id=1 t1 type ip len 4 expire ", n, " store gpc0")
+		b, err := w.message(def)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _, _ := protocol.ParseFrame(b)
+		if err := s.Receive(epoch, f); err != nil {
+			return
+		}
+	}
+	t.Error("3000 other definitions were taken")
+}
+
+// A session takes note of tables that come and go: each has an id of its own, and is
+// taught once.
+func TestTablesComeAndGo(t *testing.T) {
+	tables := table.NewSet("mypeers", epoch).WithShards(1)
+	var peer session.Peer
+	s := session.New(epoch, session.Config{Version: protocol.Version21, Tables: tables, Peer: &peer})
+	r := rand.New(rand.NewPCG(1, 2))
+	var defs []*protocol.Definition
+	ids := map[*table.Table]uint64{}
+	for n := range 300 {
+		if len(defs) > 0 && r.IntN(3) == 0 {
+			i := r.IntN(len(defs))
+			tables.Retract(defs[i])
+			defs = slices.Delete(defs, i, i+1)
+		} else {
+			defs = append(defs, &protocol.Definition{Name: fmt.Sprint("x", n), KeyType: protocol.KeyIPv4, KeyLen: 4})
+			tables.Define(epoch, nil, defs[len(defs)-1])
+		}
+		if r.IntN(3) > 0 {
+			continue
+		}
+		s.AppendOutput(epoch, nil)
+		all := s.TableStatus()
+		if len(all) != len(tables.Tables()) {
+			t.Fatalf("%d tables, want %d", len(all), len(tables.Tables()))
+		}
+		used := map[uint64]bool{}
+		for i, st := range all {
+			if st.Table != tables.Tables()[i] || used[st.LocalID] || ids[st.Table] != 0 && ids[st.Table] != st.LocalID {
+				t.Fatalf("table %d has id %d, which had %d", i, st.LocalID, ids[st.Table])
+			}
+			used[st.LocalID], ids[st.Table] = true, st.LocalID
 		}
 	}
 }

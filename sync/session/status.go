@@ -1,6 +1,8 @@
 package session
 
 import (
+	"time"
+
 	"github.com/peersd/peersd/protocol"
 	"github.com/peersd/peersd/table"
 )
@@ -16,7 +18,10 @@ type TableStatus struct {
 	// Acked and Pushed are how far the peer took our changes, and how far they
 	// were sent; LastUpdate is the id of its last update.
 	Acked, Pushed uint64
-	LastUpdate    uint32
+	// UnackedSince is when the first change was sent that the peer has not acked, or
+	// when it acked one before it; zero where it has acked all.
+	UnackedSince time.Time
+	LastUpdate   uint32
 	// Receiving and Sending: it is the table that the last message was of.
 	Receiving, Sending bool
 }
@@ -25,7 +30,7 @@ type TableStatus struct {
 func (s *Session) TableStatus() []TableStatus {
 	all := make([]TableStatus, 0, len(s.local))
 	for _, l := range s.local {
-		st := TableStatus{Table: l.table, LocalID: l.id, Acked: l.acked, Pushed: l.pushed, Sending: s.sent == l}
+		st := TableStatus{Table: l.table, LocalID: l.id, Acked: l.acked, Pushed: l.pushed, UnackedSince: l.unackedSince, Sending: s.sent == l}
 		if r := s.byName[l.table.Name()]; r != nil && r.source.Table() == l.table {
 			st.RemoteID, st.LastUpdate, st.Receiving = r.id, r.last, s.current == r
 			st.RemoteTypes = s.cfg.Peer.Definition(r.name).Types
@@ -33,6 +38,15 @@ func (s *Session) TableStatus() []TableStatus {
 		all = append(all, st)
 	}
 	return all
+}
+
+// Definitions are how the peer defines its tables, by their names on the wire: once it
+// has given a lesson those of this session, for it may have others than before.
+func (s *Session) Definitions() map[string]*protocol.Definition {
+	if s.learning.state == learned && !s.cold {
+		return s.cfg.Peer.definitionsSince(s.since)
+	}
+	return s.cfg.Peer.Definitions()
 }
 
 // Dictionaries are the strings of server keys that the peer knows by a number from

@@ -68,6 +68,11 @@ type localTable struct {
 	// pushed is how far the log of local changes was sent; acked how far the
 	// peer took it. acked <= pushed.
 	pushed, acked uint64
+	// last is the position of the last change that was sent for good: that is what
+	// HAProxy acks, though others may have left the log behind it. unackedSince is
+	// since when that is to come, zero where it has come.
+	last         uint64
+	unackedSince time.Time
 	// early is how far what has changed since the lesson began was sent. It is
 	// taught or pushed all the same: only that is acked.
 	early uint64
@@ -123,7 +128,7 @@ func (s *Session) confirmed(now time.Time) {
 	for _, l := range s.local {
 		// What was pushed before the lesson: its acks came in the course of it, and were
 		// ignored, or will never come, since HAProxy acks nothing but the last id.
-		s.taken(l, l.pushed)
+		s.taken(now, l, l.pushed)
 	}
 	switch {
 	case s.learning.state != settling:
@@ -135,33 +140,48 @@ func (s *Session) confirmed(now time.Time) {
 	s.cfg.Notify(Event{Kind: TaughtConfirmed, LessonDue: s.learning.state == settling, UpToDate: s.cold && finished})
 }
 
-// refreshLocal takes note of tables that came or went.
+// refreshLocal takes note of tables that came or went. Where they only came it costs
+// no more than these.
 func (s *Session) refreshLocal() {
 	tables := s.cfg.Tables.Tables()
-	if len(tables) == len(s.localOf) && (len(tables) == 0 || &tables[0] == &s.localOf[0]) {
-		return
-	}
-	known := make(map[*table.Table]*localTable, len(s.local))
-	next := uint64(1)
-	for _, l := range s.local {
-		known[l.table] = l
-		next = max(next, l.id+1)
-	}
-	s.local = nil
-	for _, t := range tables {
-		l := known[t]
-		if l == nil {
-			acked := s.cfg.Peer.acked[weak.Make(t)]
-			l = &localTable{table: t, id: next, pushed: acked, acked: acked}
-			next++
-			if s.teaching.state == teachingTables {
-				s.teaching.tables = append(slices.Clip(s.teaching.tables), l)
-			}
-		}
-		s.local = append(s.local, l)
+	if len(tables) == 0 || len(s.localOf) == 0 || &tables[0] != &s.localOf[0] {
+		s.keepLocal(tables)
 	}
 	s.localOf = tables
-	maps.DeleteFunc(s.cfg.Peer.acked, func(t weak.Pointer[table.Table], _ uint64) bool { return !slices.Contains(tables, t.Value()) })
+	if len(s.local) == len(tables) {
+		return
+	}
+	next := uint64(1)
+	if n := len(s.local); n > 0 {
+		next = s.local[n-1].id + 1
+	}
+	var came []*localTable
+	for _, t := range tables[len(s.local):] {
+		acked := s.cfg.Peer.acked[weak.Make(t)]
+		came = append(came, &localTable{table: t, id: next, pushed: acked, acked: acked})
+		next++
+	}
+	if s.teaching.state == teachingTables {
+		s.teaching.tables = slices.Concat(s.teaching.tables, came)
+	}
+	s.local = append(slices.Clip(s.local), came...)
+}
+
+// keepLocal takes note of tables that went. Those that stay are in the order in which
+// they were.
+func (s *Session) keepLocal(tables []*table.Table) {
+	there := make(map[*table.Table]bool, len(tables))
+	for _, t := range tables {
+		there[t] = true
+	}
+	var kept []*localTable
+	for _, l := range s.local {
+		if there[l.table] {
+			kept = append(kept, l)
+		}
+	}
+	s.local = kept
+	maps.DeleteFunc(s.cfg.Peer.acked, func(t weak.Pointer[table.Table], _ uint64) bool { return !there[t.Value()] })
 }
 
 // appendUpdates appends a burst of what there is to be sent: local changes, and
@@ -343,9 +363,20 @@ func (s *Session) appendPinned(now time.Time, b []byte, l *localTable, r reading
 		u.ID = uint32(s.batch.Position(i))
 		b = protocol.AppendUpdate(b, s.batch.Layout(), &s.written, u)
 		n++
+		if r == toPush {
+			l.sentAt(now, s.batch.Position(i))
+		}
 	}
 	s.stats.UpdatesOut += uint64(n)
 	return b, n
+}
+
+// sentAt: the change at position was sent, and is to be acked.
+func (l *localTable) sentAt(now time.Time, position uint64) {
+	l.last = position
+	if l.unackedSince.IsZero() {
+		l.unackedSince = now
+	}
 }
 
 // forever is the remaining lifetime, in ms, of an entry that never ends: 0
@@ -368,7 +399,7 @@ func (s *Session) appendDefinition(b []byte, l *localTable, def *protocol.Defini
 
 // acked takes an ack, where it can be true: HAProxy 3.3 to 3.5-dev5 send
 // garbage after incremental updates.
-func (s *Session) acked(payload []byte) error {
+func (s *Session) acked(now time.Time, payload []byte) error {
 	a, err := protocol.ParseAck(payload)
 	if err != nil {
 		return err
@@ -388,13 +419,16 @@ func (s *Session) acked(payload []byte) error {
 		s.cfg.Notify(Event{Kind: AckIgnored, Table: l.table, Ack: a})
 		return nil
 	}
-	s.taken(l, position)
+	s.taken(now, l, position)
 	return nil
 }
 
 // taken: the peer took the local changes of a table up to position.
-func (s *Session) taken(l *localTable, position uint64) {
-	l.acked = position
+func (s *Session) taken(now time.Time, l *localTable, position uint64) {
+	l.acked, l.unackedSince = position, time.Time{}
+	if position < l.last {
+		l.unackedSince = now
+	}
 	s.cfg.Peer.ack(l.table, position)
 	if r := s.byName[l.table.Name()]; r != nil && r.source.Table() == l.table {
 		r.source.Acked(position)

@@ -370,12 +370,12 @@ func (st *stage) show(names []string) error {
 // entries are the entries of a table as text, in the order of their keys. The
 // locally changed ones are marked.
 func entries(t *table.Table, now time.Time) (lines []string) {
-	each(t, now, func(b *table.Batch, i int, u *protocol.Update) {
+	each(t, now, func(b *table.Batch, i int, u *protocol.Update, changed bool) {
 		life, mark := "", ""
 		if b.Expires(i) {
 			life = fmt.Sprintf(" %dms", u.Remaining)
 		}
-		if b.Local(i) {
+		if changed {
 			mark = " (changed here)"
 		}
 		lines = append(lines, keyText(t.KeyType(), u.Key)+life+valuesText(b.Layout(), u, false)+mark)
@@ -386,21 +386,21 @@ func entries(t *table.Table, now time.Time) (lines []string) {
 
 // each calls f for all entries of a table: those that were learned first, then
 // those that were changed here, each by their last change.
-func each(t *table.Table, now time.Time, f func(b *table.Batch, i int, u *protocol.Update)) {
+func each(t *table.Table, now time.Time, f func(b *table.Batch, i int, u *protocol.Update, changed bool)) {
 	var (
 		b       table.Batch
 		u       protocol.Update
 		learned table.LearnedCursor
 		changed uint64
 	)
-	for _, read := range []func(){
+	for n, read := range []func(){
 		func() { t.ReadLearned(&learned, 100, now, &b) },
 		func() { changed = t.ReadChanged(changed, 100, now, &b) },
 	} {
 		for read(); b.Len() > 0; read() {
 			for i := range b.Len() {
 				b.Update(i, now, &u)
-				f(&b, i, &u)
+				f(&b, i, &u, n == 1)
 			}
 			b.Release()
 		}
