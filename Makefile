@@ -5,23 +5,30 @@ FUZZTIME    ?= 10s
 # The race detector needs cgo; what is shipped does not.
 GOTEST := CGO_ENABLED=1 go test -race -timeout 10m
 
-.PHONY: build test unit e2e fuzz bench bench-pace bench-ban bench-import soak demo lint fmt clean help haproxy cc tmux
+.PHONY: build test unit e2e fuzz bench bench-pace bench-ban bench-import soak demo lint fmt clean help haproxy containers cc tmux image
 
 build: ## build bin/peersd, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/peersd ./cmd/peersd
+
+IMAGE ?= peersd
+
+image: build ## the image peersd, or IMAGE=name:tag, of bin/peersd; needs docker, and no registry
+	mkdir -p bin/run
+	tar c --mode=a+rX --owner=0 --group=0 deploy/Dockerfile bin/peersd bin/run | \
+		docker build --build-arg VERSION=$(VERSION) --tag $(IMAGE) --target prebuilt --file deploy/Dockerfile -
 
 # End to end comes last, one package at a time: HAProxys keep time.
 E2E  := ./e2e ./internal/haproxytest
 UNIT := $$(go list ./... | grep -v -e /e2e$$ -e /haproxytest$$)
 
-test: haproxy cc tmux lint ## everything: lint, unit, race, fuzz seeds, and end to end against HAProxy 2.6, 3.0, 3.2 and 3.4
+test: haproxy containers cc tmux lint ## everything: lint, unit, race, fuzz seeds, and end to end against HAProxy 2.6, 3.0, 3.2 and 3.4
 	$(GOTEST) $(UNIT)
 	$(GOTEST) -p 1 $(E2E)
 
 unit: cc ## what needs no HAProxy
 	$(GOTEST) $(UNIT)
 
-e2e: haproxy cc tmux ## what needs HAProxy; PEERSD_HAPROXY=3.2 for one release line of it
+e2e: haproxy containers cc tmux ## what needs HAProxy; PEERSD_HAPROXY=3.2 for one release line of it
 	$(GOTEST) -p 1 $(E2E)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
@@ -68,6 +75,10 @@ help: ## this list
 # Without one of its HAProxys a test is skipped by name; where CI=true nothing may be.
 haproxy:
 	@scripts/haproxy.sh || [ "$$CI" != true ]
+
+# For the tests with containers, where there is a container engine: compose, and what stands in for the image busybox.
+containers:
+	@! command -v docker >/dev/null || scripts/containers.sh || [ "$$CI" != true ]
 
 # For the race detector.
 cc:

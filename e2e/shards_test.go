@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +18,8 @@ import (
 
 	"github.com/peersd/peersd/admin"
 	"github.com/peersd/peersd/internal/haproxytest"
-	"github.com/peersd/peersd/internal/testkit"
 	"github.com/peersd/peersd/protocol"
 	peersync "github.com/peersd/peersd/sync"
-	"github.com/peersd/peersd/table"
-	"github.com/rs/zerolog"
 )
 
 // shards is how many there are in these tests, but for those of their keys.
@@ -699,55 +696,22 @@ func (p *learner) live(last map[string]bool) map[string]bool {
 	return got
 }
 
-// A shardedPeersd is peersd within the test's process, which has shards.
-type shardedPeersd struct {
-	t      testing.TB
-	host   string
-	peers  []peersync.Peer
-	socket string
-	log    testkit.Output
-	stop   func()
-}
+// A shardedPeersd is peersd with a haproxy.cfg that has shards.
+type shardedPeersd struct{ mirror }
 
 // startSharded starts one that knows these peers.
 func startSharded(t testing.TB, host string, peers ...peersync.Peer) *shardedPeersd {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "peersd-") // a short name, as sockets need
-	if err != nil {
+	var b strings.Builder
+	fmt.Fprintf(&b, "peers mypeers\n    shards %d\n    peer peersd %s\n", shards, address(host, portPeersd))
+	for _, p := range peers {
+		fmt.Fprintf(&b, "    peer %s %s shard %d\n", p.Name, cmp.Or(p.Address, "127.0.0.1:1"), p.Shard) // nobody is at that one
+	}
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &shardedPeersd{t: t, host: host, peers: peers, socket: filepath.Join(dir, "s")}
-	d.start()
-	t.Cleanup(func() {
-		d.stop()
-		if t.Failed() {
-			t.Logf("peersd wrote:\n%s", d.log.String())
-		}
-	})
-	return d
-}
-
-func (d *shardedPeersd) start() {
-	d.t.Helper()
-	peers, err := net.Listen("tcp", address(d.host, portPeersd))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	socket, err := admin.Listen(d.socket, 0o600)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	log := zerolog.New(&d.log)
-	tables := table.NewSet("mypeers", time.Now())
-	tables.Cut(shards)
-	hub := peersync.New(peersync.Config{Names: []string{"peersd"}, Peers: d.peers, Tables: tables, Log: log})
-	runtime := &admin.Server{Tables: tables, Hub: hub, Started: time.Now(), Log: log}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { runtime.Serve(ctx, socket) })
-	wg.Go(func() { hub.Run(ctx, peers) })
-	d.stop = func() { cancel(); wg.Wait() }
+	return &shardedPeersd{mirror{startDaemon(t, host, 0, "-f", file, "-L", "peersd")}}
 }
 
 func (d *shardedPeersd) restart() {
@@ -760,12 +724,4 @@ func (d *shardedPeersd) command(command string) (string, error) {
 	var out strings.Builder
 	err := admin.Do(d.socket, command, &out)
 	return out.String(), err
-}
-
-func (d *shardedPeersd) table(name string) (haproxytest.Table, error) {
-	out, err := d.command("show table " + name)
-	if err != nil {
-		return haproxytest.Table{}, err
-	}
-	return haproxytest.ParseTable(out)
 }

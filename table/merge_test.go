@@ -229,6 +229,25 @@ func TestMergePartial(t *testing.T) {
 	check(t, tb)
 }
 
+// HAProxy's threads have clocks of their own: what one counts at 5 ms another one
+// may push at 4 ms, with an age of -1.
+func TestRatesThatAreYetToBegin(t *testing.T) {
+	tb, src := newTable1(define(protocol.KeyString, 9, 1000, protocol.HTTPReqRate))
+	for age, want := range map[uint32]string{
+		0:                       "990 [10 3 0]",
+		math.MaxUint32:          "990 [10 3 0]",
+		math.MaxUint32 - 999:    "990 [10 3 0]",
+		math.MaxUint32 - 1000:   "990 [4294966295 3 0]", // over long ago
+		4294949264:              "990 [4294949264 3 0]",
+		math.MaxInt32:           "990 [2147483647 3 0]",
+		math.MaxInt32 - 1 - 100: "990 [2147483556 3 0]",
+	} {
+		src.Merge(at(0), update("k", uint64(age), 3, 0), Live)
+		expect(t, fmt.Sprintf("age %d", age), get(tb, "k", at(10)), want)
+	}
+	check(t, tb)
+}
+
 func TestReplayedCompares(t *testing.T) {
 	def := define(protocol.KeyString, 9, 1000, protocol.ServerID, protocol.BytesInCount, protocol.HTTPReqRate, protocol.ServerKey, protocol.GPTArray)
 	_, src := newTable1(def)

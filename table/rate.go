@@ -39,3 +39,16 @@ func ageRate(age uint32, ms int64) uint32 {
 	}
 	return uint32(min(int64(age)+ms, math.MaxInt32))
 }
+
+// maxAhead is by how many ms one clock of a HAProxy may be ahead of another.
+const maxAhead = 1000
+
+// begun is the age of a rate as it came, but 0 for one that is yet to begin: each
+// thread of HAProxy has a clock of its own, and the one that counted may be a ms
+// ahead of the one that pushes what it counted.
+func begun(age uint32) uint32 {
+	if int32(age) < 0 && int32(age) >= -maxAhead {
+		return 0
+	}
+	return age
+}

@@ -42,11 +42,16 @@ func storeValues(r []byte, c *column, values []uint64) {
 		}
 		return
 	}
-	n := c.elements
 	if c.kind == protocol.Rate {
-		n *= 3
+		for i := range c.elements {
+			r, v := r[12*i:], values[3*i:]
+			putUint32(r, 0, begun(uint32(v[0])))
+			putUint32(r, 4, uint32(v[1]))
+			putUint32(r, 8, uint32(v[2]))
+		}
+		return
 	}
-	for i, v := range values[:n] {
+	for i, v := range values[:c.elements] {
 		binary.LittleEndian.PutUint32(r[4*i:], uint32(v))
 	}
 }

@@ -130,3 +130,7 @@ func find(line string) (Release, error) {
 	}
 	return Find(line)
 }
+
+// Root is the folder with its files, and those of the libraries that it loads, as
+// they would lie in /.
+func (r Release) Root() string { return filepath.Join(filepath.Dir(r.path), "root") }
