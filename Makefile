@@ -3,7 +3,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 10s
 
 # The race detector needs cgo; what is shipped does not.
-GOTEST := CGO_ENABLED=1 go test -race -timeout 10m
+GOTEST := CGO_ENABLED=1 go test -race -timeout 15m
 
 .PHONY: build test unit e2e fuzz bench bench-pace bench-ban bench-import soak demo lint fmt clean help haproxy containers cc tmux image
 
