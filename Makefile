@@ -17,19 +17,20 @@ image: build ## the image peersd, or IMAGE=name:tag, of bin/peersd; needs docker
 	tar c --mode=a+rX --owner=0 --group=0 deploy/Dockerfile bin/peersd bin/run | \
 		docker build --build-arg VERSION=$(VERSION) --tag $(IMAGE) --target prebuilt --file deploy/Dockerfile -
 
-# End to end comes last, one package at a time: HAProxys keep time.
+# End to end comes last, one package at a time: HAProxys keep time. Tests mostly wait
+# there, so that more of them run at once than there are CPUs.
 E2E  := ./e2e ./internal/haproxytest
 UNIT := $$(go list ./... | grep -v -e /e2e$$ -e /haproxytest$$)
 
 test: haproxy containers cc tmux lint ## everything: lint, unit, race, fuzz seeds, and end to end against HAProxy 2.6, 3.0, 3.2 and 3.4
 	$(GOTEST) $(UNIT)
-	$(GOTEST) -p 1 $(E2E)
+	$(GOTEST) -p 1 -parallel 4 $(E2E)
 
 unit: cc ## what needs no HAProxy
 	$(GOTEST) $(UNIT)
 
 e2e: haproxy containers cc tmux ## what needs HAProxy; PEERSD_HAPROXY=3.2 for one release line of it
-	$(GOTEST) -p 1 $(E2E)
+	$(GOTEST) -p 1 -parallel 4 $(E2E)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@set -e; for pkg in $$(go list ./...); do \

@@ -33,7 +33,8 @@ type badHello struct {
 
 var badHellos = []badHello{
 	{"another protocol", "GET / HTTP/1.1\r\nHost: peersd\r\n\r\n", "501", "not a peers protocol connection"},
-	{"no protocol", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "501", "not a peers protocol connection"},
+	{"no protocol", "\x17\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "501", "not a peers protocol connection"},
+	{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "", "it speaks TLS, and we don't"},
 	{"version 3.0", "HAProxyS 3.0\npeersd\nlb1 1 1\n", "502", "version 3.0 is not supported"},
 	{"version 2.9", "HAProxyS 2.9\npeersd\nlb1 1 1\n", "502", "version 2.9 is not supported"},
 	{"version in words", "HAProxyS two\npeersd\nlb1 1 1\n", "502", `"two" is no protocol version`},
@@ -73,7 +74,7 @@ func TestUnknownPeer(t *testing.T) {
 		t.Errorf("status %q", status)
 	}
 	p.ended()
-	d.says(t, p, "add --peer lb7=ADDRESS:PORT")
+	d.says(t, p, "add it to the peers section, or --peer lb7=ADDRESS:PORT, or --allow lb7")
 }
 
 // Who says nothing is let go after as long as HAProxy would wait.
