@@ -31,6 +31,15 @@ func values(s shower, name, key, want string) error {
 	return nil
 }
 
+// cleared reports whether a HAProxy has gpt0 and gpc0 of a key at zero, or has dropped it:
+// 3.4 may do so when the lifetime of the last update, a second, is over.
+func cleared(lb hap, key string) error {
+	if values(lb, "mypeers/t1", key, "") == nil {
+		return nil
+	}
+	return values(lb, "mypeers/t1", key, "gpt0=0 gpc0=0")
+}
+
 // must sends a command that changes something, which is answered with nothing.
 func (d *daemon) must(command string) {
 	d.t.Helper()
@@ -150,7 +159,11 @@ func tagOf(s shower, key, want string) error {
 	if err != nil {
 		return err
 	}
-	if got, _ := t.ByKey()[key].Get("gpt0"); got != want {
+	got, there := t.ByKey()[key].Get("gpt0")
+	if !there && want == "0" {
+		return nil // HAProxy 3.4 may drop what was cleared
+	}
+	if got != want {
 		return fmt.Errorf("gpt0 of %s is %q, want %s", key, got, want)
 	}
 	return nil
@@ -213,7 +226,7 @@ func TestSetAndClearWhileAway(t *testing.T) {
 		lb1.MustCommand(t, "set table mypeers/t1 key 10.0.0.2 data.gpc0 8") // did not know
 		w.open()
 		eventually(t, 20*time.Second, "lb1 is back", func() error {
-			if err := values(lb1, "mypeers/t1", "10.0.0.1", "gpt0=0 gpc0=0"); err != nil {
+			if err := cleared(lb1, "10.0.0.1"); err != nil {
 				return err
 			}
 			if err := tagOf(lb1, "10.0.0.2", "1"); err != nil {

@@ -62,8 +62,8 @@ const (
 	// HAProxy that was away for longer may bring it back.
 	clearedHere = 3600_000
 	// clearedAtPeers is the lifetime that is sent with it. HAProxy from 3.2 on
-	// drops it then where it did not have the entry; none shortens the life of
-	// one that it has.
+	// drops it then where it did not have the entry; 3.4 was seen to drop one that it
+	// had, too, the others keep it for as long as the table says.
 	clearedAtPeers = 1000
 )
 
