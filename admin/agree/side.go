@@ -149,9 +149,9 @@ func parseEntry(line string) (e entry, ok bool) {
 		return e, false
 	}
 	e.fields = map[string]string{}
-	e.key, rest = cutWord(rest)
+	e.key, rest = entries.CutWord(rest)
 	for word := ""; rest != ""; {
-		word, rest = cutWord(rest)
+		word, rest = entries.CutWord(rest)
 		switch name, value, _ := strings.Cut(word, "="); {
 		case name == "use":
 			e.inUse = value != "0"
@@ -163,19 +163,6 @@ func parseEntry(line string) (e entry, ok bool) {
 		}
 	}
 	return e, true
-}
-
-// cutWord cuts at the first space without a backslash in front.
-func cutWord(s string) (word, rest string) {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case ' ':
-			return s[:i], s[i+1:]
-		}
-	}
-	return s, ""
 }
 
 // compares reports whether values of a field are to be the same everywhere. Rates

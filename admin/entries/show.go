@@ -31,14 +31,14 @@ func (t *Table) Parse(line []byte, e *Entry) error {
 	if !found || !bytes.HasPrefix(line, []byte("0x")) {
 		return errLine
 	}
-	word, rest := cutWord(rest)
+	word, rest := CutWord(rest)
 	key, err := Unescape(string(word))
 	if err != nil {
 		return errLine
 	}
 	e.Key = t.shownKey(key)
 	for len(rest) > 0 {
-		word, rest = cutWord(rest)
+		word, rest = CutWord(rest)
 		name, value, found := bytes.Cut(word, []byte("="))
 		if !found {
 			return errLine
@@ -61,17 +61,18 @@ func (t *Table) Parse(line []byte, e *Entry) error {
 	return nil
 }
 
-// cutWord cuts at the first space without a backslash in front.
-func cutWord(b []byte) (word, rest []byte) {
-	for i := 0; i < len(b); i++ {
-		switch b[i] {
+// CutWord cuts an entry's line, as `show table` has it, at the first space without a
+// backslash in front.
+func CutWord[Text string | []byte](s Text) (word, rest Text) {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
 		case '\\':
 			i++
 		case ' ':
-			return b[:i], b[i+1:]
+			return s[:i], s[i+1:]
 		}
 	}
-	return b, nil
+	return s, s[len(s):]
 }
 
 // shownKey is the key in the way of [Table.Key], where it is one of these.

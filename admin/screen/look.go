@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/peersd/peersd/admin"
+	"github.com/peersd/peersd/admin/entries"
 )
 
 // A Look is what the socket says at one moment.
@@ -195,9 +196,9 @@ func parseKey(line string) (k Key, ok bool) {
 	if !found || !strings.HasPrefix(id, "0x") {
 		return k, false
 	}
-	k.Text, rest = cutWord(rest)
+	k.Text, rest = entries.CutWord(rest)
 	for word := ""; rest != ""; {
-		word, rest = cutWord(rest)
+		word, rest = entries.CutWord(rest)
 		switch name, value, _ := strings.Cut(word, "="); name {
 		case "use", "shard":
 		case "changed":
@@ -207,17 +208,4 @@ func parseKey(line string) (k Key, ok bool) {
 		}
 	}
 	return k, true
-}
-
-// cutWord cuts at the first space without a backslash in front.
-func cutWord(s string) (word, rest string) {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case ' ':
-			return s[:i], s[i+1:]
-		}
-	}
-	return s, ""
 }
